@@ -77,6 +77,14 @@ def test_rules_and_choices_nest_300_deep(wrap: Callable[[Function], Function]) -
     np.testing.assert_array_equal(np.asarray(covector.jit(run)(X)), X * (2 + more))
 
 
+def test_slopes_of_100_loops_outside_of_jit() -> None:
+    """Each loop gave the residuals of its steps one more axis, of which an array has at most 64."""
+    run = nested(looped, 100, lambda x: cnp.sin(x) * 2)
+    slope = covector.grad(run)
+    assert float(slope(0.5)) == pytest.approx(2 * np.cos(0.5))
+    assert float(covector.grad(slope)(0.5)) == pytest.approx(-2 * np.sin(0.5))
+
+
 def test_functions_nest_on_a_thread_with_a_small_stack() -> None:
     """Where the thread's stack ends a call goes on in other memory."""
     before = threading.stack_size(256 << 10)

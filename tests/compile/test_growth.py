@@ -224,3 +224,29 @@ def test_blocks_that_call_loops_stay_short(name: str) -> None:
         entry.count("\n"),
         longest_block(entry),
     )
+
+
+@pytest.mark.parametrize(
+    ("step", "x"),
+    [
+        (lambda x, k: x @ x + k, SQUARE),
+        (lambda x, k: x @ x + k, np.ones((64, 64), np.float32)),
+        (lambda x, k: cnp.cumsum(x * (k + 0.5), 0), np.ones((16, 16), np.float32)),
+    ],
+    ids=["small products", "products", "sums"],
+)
+def test_steps_that_differ_in_numbers_share_functions(
+    step: Callable[[Any, int], Any], x: Any
+) -> None:
+    """A loop that is written out, with its number in each turn; what it computes is what it was."""
+    texts: list[str] = []
+    for count in (FEW, MANY):
+        run, _ = steps(step, x)(count)
+        texts.append(covector.jit(run).lower(x).compile().as_text("llvm"))
+    few, many = [text.count("\ndefine ") for text in texts]
+    assert many == few, (few, many)
+    run, _ = steps(lambda x, k: step(x, k) / 100, x * 0.01)(12)
+    wanted = x * 0.01
+    for k in range(12):
+        wanted = np.asarray(step(wanted, k)) / np.float32(100)
+    np.testing.assert_allclose(np.asarray(covector.jit(run)(x * 0.01)), wanted, rtol=1e-5)

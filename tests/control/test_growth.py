@@ -169,6 +169,35 @@ def test_third_derivatives_of_a_loop() -> None:
     assert float(third(X)) == pytest.approx(210 * X**4)
 
 
+def recomputed(depth: int) -> Function:
+    """Loops inside each other, each of which is a checkpoint."""
+    f: Function = cnp.sin
+    for _ in range(depth):
+        f = cv.checkpoint(lambda x, f=f: lax.scan(lambda c, _: (f(c), None), x, None, length=2)[0])
+    return f
+
+
+def test_checkpoints_in_checkpoints_are_the_same_programs_in_all_around() -> None:
+    """Each wrote all those inside of it anew, where nothing was left to be changed in them."""
+
+    def programs(depth: int) -> int:
+        return len(cv.jit(cv.grad(recomputed(depth))).trace(X).program.within())
+
+    few, many = programs(8), programs(16)
+    assert many <= 2.1 * few, (few, many)
+    slope = cv.jit(cv.grad(recomputed(3)))(X)
+    wanted, at = 1.0, X
+    for _ in range(8):
+        wanted, at = wanted * np.cos(at), np.sin(at)
+    assert float(slope) == pytest.approx(wanted)
+
+
+def test_unknown_loops_in_unknown_loops_have_a_cost() -> None:
+    """Each is guessed to have some turns: 200 of them overflowed."""
+    assert float(cv.jit(repeated(200))(X)) == pytest.approx(X * 0.5 + 1)
+    assert cv.jit(repeated(200)).lower(X).compile().cost_analysis()["nanoseconds"] < 1e19
+
+
 def test_tracing_of_batches_of_choices_in_choices_is_near_linear_in_the_depth() -> None:
     """Each choice wrote all those inside of it anew, with its own truth value."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from covector._engine import primitives as prims
+from covector._engine.base.depth import deep
 from covector._engine.base.record import record
 from covector._engine.ir.program import (
     Eqn,
@@ -84,6 +85,7 @@ class PartedBody:
     kept: tuple[Var, ...]
 
 
+@deep
 def parted_body(body: Program, keep: Callable[[Eqn], bool]) -> PartedBody:
     """The body of a loop, or a branch, in two."""
     body = inline_transparent(body)

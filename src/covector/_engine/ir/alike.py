@@ -36,10 +36,15 @@ from covector._engine.types.dims import Dim
 
 
 class Shape:
-    """What statements are made of, without names: `key` is the same for those that are alike."""
+    """What statements are made of, without names: `key` is the same for those that are alike.
 
-    def __init__(self, statements: Sequence[Statement]):
+    `constants` are those in them, in order; without their values in the key others may have other ones.
+    """
+
+    def __init__(self, statements: Sequence[Statement], with_values: bool = True):
         self.buffers: dict[Buffer, int] = {}
+        self.constants: list[Expr] = []
+        self._with_values = with_values
         self._numbers: dict[Expr, int] = {}
         self._found: list[Hashable] = []
         self._body(statements)
@@ -138,7 +143,9 @@ class Shape:
                 self._place(*attr)  # type: ignore[misc]
             case "const":
                 assert isinstance(attr, np.generic)
-                self._found.append(attr.tobytes())
+                self.constants.append(node)
+                if self._with_values:
+                    self._found.append(attr.tobytes())
             case "local":
                 pass  # its number says which one it is
             case "iterate":
@@ -173,6 +180,42 @@ class Anew(Renaming):
                 name = self._fresh(_stem(stem)) + e.attr[len(stem) :]
             found = self.locals[e] = Expr("local", (), e.dtype, name)
         return found
+
+
+class Given(Renaming):
+    """The same statements with locals in the place of some constants."""
+
+    def __init__(self, given: Mapping[Expr, Expr]):
+        super().__init__({})
+        self._done.update(given)
+
+
+def with_constants_given(
+    groups: Sequence[Sequence[Statement]],
+) -> list[tuple[Sequence[Statement], dict[Expr, Expr]]]:
+    """Statements that are alike but for values of constants, made alike: these are locals, with what each is.
+
+    A loop that is written out, with its number in each turn, would else be compiled once for each number.
+    """
+    shapes = [Shape(group, with_values=False) for group in groups]
+    alike: dict[Hashable, list[int]] = {}
+    for n, shape in enumerate(shapes):
+        alike.setdefault(shape.key, []).append(n)
+    found: list[tuple[Sequence[Statement], dict[Expr, Expr]]] = [(g, {}) for g in groups]
+    for members in alike.values():
+        columns = zip(*[shapes[n].constants for n in members], strict=True)
+        differ = [k for k, column in enumerate(columns) if len({_bits(e) for e in column}) > 1]
+        for n in members if differ else ():
+            own = [shapes[n].constants[k] for k in differ]
+            given = {e: Expr("local", (), e.dtype, f"given {k}") for k, e in enumerate(own)}
+            values = {local: e for e, local in given.items()}
+            found[n] = tuple(Given(given).body(groups[n])), values
+    return found
+
+
+def _bits(constant: Expr) -> bytes:
+    assert isinstance(constant.attr, np.generic)
+    return constant.attr.tobytes()
 
 
 def _stem(name: str) -> str:

@@ -244,7 +244,7 @@ def _split(
 
     def run(*args: Any) -> list[Any]:
         outs, tape = f(*args)
-        linear, residuals = tape.program(f"linear_{name}")
+        linear, residuals = _with_few_axes(*tape.program(f"linear_{name}"))
         taped[:] = [linear, tuple(i is not None for i in tape.outputs), len(outs)]
         return outs + residuals
 
@@ -277,6 +277,25 @@ def _filled_again(known: Program, linear: Program, count: int) -> tuple[Program,
     outputs = (*known.outputs[:count], *[a for _, a in left])
     linear = Program(inputs, (*again, *linear.eqns), linear.outputs, name=linear.name)
     return without_dead_code(map_eqns(known, known.eqns, outputs)), linear
+
+
+# An array has at most 64 axes, and each loop around gives the residuals of its steps one more.
+MOST_AXES = 32
+
+
+def _with_few_axes(linear: Program, residuals: list[Any]) -> tuple[Program, list[Any]]:
+    """A linear Program and its residuals, which come first: those of many axes as rows."""
+    inputs, eqns, values = list(linear.inputs), list[Eqn](), list(residuals)
+    for n, value in enumerate(residuals):
+        var = linear.inputs[n]
+        if var.aval.ndim > MOST_AXES and isinstance(var.aval.size, int):
+            row = (var.aval.size,)
+            inputs[n], values[n] = Var(var.aval.with_shape(row)), prims.Reshape(row)(value)
+            eqns.append(Eqn(prims.Reshape(var.aval.shape), (inputs[n],), (var,), None))
+    if not eqns:
+        return linear, residuals
+    eqns += linear.eqns
+    return Program(tuple(inputs), tuple(eqns), linear.outputs, name=linear.name), values
 
 
 def with_residuals(program: Program, count: int) -> tuple[Program, tuple[int, ...]]:

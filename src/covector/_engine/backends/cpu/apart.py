@@ -49,15 +49,25 @@ def function_of(
 
 
 def one_of_many(
-    outer: Frame, one: LoopEmitter, statements: Sequence[Statement], write: Write
+    outer: Frame,
+    one: LoopEmitter,
+    statements: Sequence[Statement],
+    constants: Mapping[Expr, Expr],
+    write: Write,
 ) -> tuple[str, str]:
-    """The same for statements that get nothing but memory from outside: those that are alike share a function."""
+    """The same for statements that get nothing but memory, and these constants, from outside.
+
+    Those that are alike share a function.
+    """
     shape = Shape(statements)
     numbers = {outer.memory_of(b): n for b, n in shape.buffers.items()}
     memories = tuple([numbers[outer.memory_of(b)] for b in shape.buffers])
     known = tuple([outer.knows(b) for b in shape.buffers])
-    key = shape.key, memories, known, tuple(outer.symbols)
+    key = shape.key, memories, known, tuple(outer.symbols), len(constants)
     captured = _captured(outer, shape.buffers, {})
+    for local, constant in constants.items():
+        operand = partial(one.value, constant)
+        captured.append((register_element(local.dtype), operand, _local(local)))
     name = outer.module.alike.get(key)
     if name is None:
         name = outer.module.alike[key] = _function(outer, captured, write)

@@ -131,6 +131,9 @@ def private(loop: Loop) -> list[Buffer]:
     return sorted((b for b in written((loop,)) if b.kind == "local"), key=lambda b: b.name)
 
 
+LONGEST = 1e18  # nanoseconds: of loops of unknown length, each a guess times that inside of it
+
+
 def total_cost(kernel: Kernel, costs: Costs) -> float:
     """What the Kernel takes, in nanoseconds, roughly: the cost noted at its outermost loops times their extents.
 
@@ -168,7 +171,7 @@ def _cost(kernel: Kernel, costs: Costs, functions: Mapping[str, float]) -> float
                 total += costs.copied_element * _at_least(s.size) if apart else costs.statement
             else:
                 total += costs.statement
-        return total
+        return min(total, LONGEST)
 
     return cost(kernel.body)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from covector._engine.backends.base import Target
@@ -32,6 +32,7 @@ from covector._engine.backends.cpu.scalars import ModuleText
 from covector._engine.base.record import replace
 from covector._engine.compile.survey import text_size
 from covector._engine.ir import scalar
+from covector._engine.ir.alike import with_constants_given
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
@@ -180,13 +181,15 @@ class StatementWriter(ControlFlow):
             )
         rest: list[Statement] = []
         begin = len(self.frame.lines)
-        for group, can_be_apart in groups(statements, self.limits.loops_together):
+        found = groups(statements, self.limits.loops_together)
+        shared = iter(with_constants_given([group for group, fits in found if fits]))
+        for group, can_be_apart in found:
             if len(self.frame.lines) - begin > self.limits.block:
                 self._next_block()
                 begin = len(self.frame.lines)
             mark = len(self.frame.brought)
             if can_be_apart:
-                self.apart(group)
+                self.apart(*next(shared))
             else:
                 rest += group
                 self.frame.bring(buffers_of(group))
@@ -509,13 +512,15 @@ class StatementWriter(ControlFlow):
 
     # -- parallel loops --------------------------------------------------------------------------
 
-    def apart(self, statements: Sequence[Statement]) -> None:
+    def apart(self, statements: Sequence[Statement], constants: Mapping[Expr, Expr]) -> None:
         """Statements in a function of their own; of those that are alike, the first are written."""
 
         def write(frame: Frame, inner: LoopEmitter) -> None:
             StatementWriter(frame, inner).body(statements)
 
-        body, context = apart.one_of_many(self.frame, self.emitter.one, statements, write)
+        body, context = apart.one_of_many(
+            self.frame, self.emitter.one, statements, constants, write
+        )
         self.frame.lines.append(f"  call void {body}(ptr {context}, i64 0, i64 0)")
 
     def parallel(self, loop: Loop) -> None:
