@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import compress
 from typing import Any, ClassVar, Protocol
 
@@ -24,7 +24,9 @@ from covector._engine.control.custom import (
     forget,
     kept,
 )
+from covector._engine.control.masked_rules import MaskedJVP, Ruled
 from covector._engine.core.inside import Checking
+from covector._engine.core.primitive import Primitive
 from covector._engine.core.symbolic import Zero, is_zero
 from covector._engine.core.trace import current, typeof
 from covector._engine.ir.program import Program
@@ -162,7 +164,7 @@ class BatchedJVP:
 
 
 @record
-class CustomJVP(Called):
+class CustomJVP(Called, Ruled):
     """A Program with a rule for its jvp.  Operands: `count` arguments, then constants, which have no tangents."""
 
     program: Program
@@ -170,6 +172,9 @@ class CustomJVP(Called):
     count: int
     rule_touches: bool = False  # type: ignore[misc]
     name: ClassVar[str] = "custom_jvp"
+
+    def with_rule(self, program: Program, where: Mapping[int, int]) -> Primitive:
+        return replace(self, program=program, rule=MaskedJVP(self, tuple(where.items())))
 
     def _derivative(self, tangents: Sequence[Any]) -> tuple[JVPProgram, Mask]:
         if not all(map(is_zero, tangents[self.count :])):
