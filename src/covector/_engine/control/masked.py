@@ -235,6 +235,24 @@ def origin_of(eqn: Eqn, result: int) -> int | None:
     return 0 if isinstance(p, prims.Setting) and p.may_leave(eqn.outputs[0].aval) else None
 
 
+def changing(program: Program) -> set[Atom]:
+    """The large values that are changed in place on the way from an input to a result."""
+    producer = {v: (e, n) for e in program.eqns for n, v in enumerate(e.outputs)}
+    found: set[Atom] = set()
+    for out in program.outputs:
+        a, way = out, list[Atom]()
+        while isinstance(a, Var) and a in producer and is_large(a.aval):
+            eqn, n = producer[a]
+            origin = origin_of(eqn, n)
+            if origin is None:
+                break
+            a = eqn.inputs[origin]
+            way.append(a)
+        if a in program.inputs:
+            found.update(way)
+    return found
+
+
 def changed_in_place(branches: Sequence[Program]) -> list[int | None]:
     """For each result, the input that it is in all branches, changed in place or not at all, or None."""
     found: list[int | None] = []
