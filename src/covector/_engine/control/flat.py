@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
+from covector._engine.base.errors import at_user_line
+from covector._engine.base.explained import explain
 from covector._engine.base.record import record
 from covector._engine.control.call import Call, spread
 from covector._engine.control.derived import Layout
@@ -428,8 +430,21 @@ def linearized_flat(
     """
     nonzero = tuple([type(t) is not Zero for t in tangents])
     avals = tuple([typeof(x) for x in primals])
-    flat = one_loop(_alone(p.programs()[-1], p, avals))
-    if _row(flat, nonzero) * WORTH > kept:
+    flat = None
+    if p.effects:
+        why = "as it has effects, it runs as it is"
+    elif p.axis_names:
+        why = "as it asks all elements of a batch, they go step by step"
+    else:
+        flat = one_loop(_alone(p.programs()[-1], p, avals))
+        row = _row(flat, nonzero)
+        why = f"as one loop with them it would leave {row:,} bytes in each of its steps"
+        flat = flat if row * WORTH <= kept else None
+    if flat is None:
+        explain("copy")(
+            f"kept as they begin in each step, {kept:,} bytes of large arrays that loops in {p.name}{at_user_line()} "
+            f"take: {why}"
+        )
         return None
     found = linearize_program(flat, nonzero)
     outs, known = p(*primals), (*primals, *found.constants)

@@ -361,7 +361,7 @@ class Scan(Changing):
 
     def _flat(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any] | None:
         """Linearized as one loop with those in it, if these keep large arrays in each step, and may be parted so."""
-        if self.effects or self.axis_names or not self.has_large_loop():
+        if not self.has_large_loop():
             return None
         given = self.layout.operands(self.body.inputs)
         mask = (*[False] * len(given.consts), *[True] * len((*given.carry, *given.xs)))

@@ -388,7 +388,7 @@ class While(Unwinding):
         self, primals: Sequence[Any], tangents: Sequence[Any], nonzero: Mask
     ) -> tuple[Any, Any] | None:
         """Linearized as one loop with those in it, if these keep large arrays in each step, and may be parted so."""
-        if self.lanes or self.effects or self.axis_names or not has_large_loop(self.body):
+        if self.lanes or not has_large_loop(self.body):
             return None
         if self.keep is not None and any(self.pushing(nonzero)[2]) and self.recorded(nonzero):
             return None
@@ -406,8 +406,8 @@ class While(Unwinding):
                     f"kept as it begins, {what}: the loop runs again for its gradient, "
                     "as its steps are not counted before"
                 )
-            elif is_large(aval) and n < k and nonzero[n]:
-                explain("copy")(f"summed on its own, {what}: the cotangent of what steps read")
+            elif is_large(aval) and n < k and nonzero[n] and self.lanes and not self.mask[n]:
+                explain("copy")(f"summed on its own in each lane, {what}: all lanes read it")
 
     def recorded(self, nonzero: Mask) -> Recorded | None:
         """The loop that keeps what `keep` says, and its way back; None: nothing is kept."""
