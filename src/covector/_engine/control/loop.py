@@ -41,6 +41,8 @@ from covector._engine.control.derived import (
 )
 from covector._engine.control.flat import (
     Blocks,
+    Lanes,
+    alone,
     bytes_kept,
     counted,
     has_large_loop,
@@ -366,7 +368,8 @@ class Scan(Changing):
         given = self.layout.operands(self.body.inputs)
         mask = (*[False] * len(given.consts), *[True] * len((*given.carry, *given.xs)))
         kept = bytes_kept(self.body, mask)
-        return linearized_flat(self, primals, tangents, kept) if kept else None
+        one = Lanes(alone(self, [typeof(x) for x in primals]))
+        return linearized_flat(self, one, primals, tangents, kept) if kept else None
 
     def in_two(
         self, args: Sequence[Any], linear: tuple[bool, ...], record: Recorder

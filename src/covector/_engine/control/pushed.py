@@ -6,9 +6,9 @@ from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
 from covector._engine.base.record import record
-from covector._engine.control.call import Call, has_users_batch
+from covector._engine.control.call import Call, has_users_batch, over_lanes
 from covector._engine.control.derived import Layout, dependent_carry
-from covector._engine.control.each import Each, over_lanes
+from covector._engine.control.each import Each
 from covector._engine.control.masked import Changing, Where, slopes_only_where
 from covector._engine.control.unwind import BOUNDED, MANY, Room, Unwound, wide_room
 from covector._engine.core.inside import Interpreter

@@ -39,7 +39,14 @@ from covector._engine.control.derived import (
     then_condition,
 )
 from covector._engine.control.each import for_each
-from covector._engine.control.flat import Blocks, bytes_kept, has_large_loop, linearized_flat
+from covector._engine.control.flat import (
+    Blocks,
+    Lanes,
+    alone,
+    bytes_kept,
+    has_large_loop,
+    linearized_flat,
+)
 from covector._engine.control.kept import TAPE, has_effects, silent
 from covector._engine.control.masked import Where, carried_in_place, masked_program
 from covector._engine.control.pushed import PushedLoop, Unwinding, way_back
@@ -388,13 +395,17 @@ class While(Unwinding):
         self, primals: Sequence[Any], tangents: Sequence[Any], nonzero: Mask
     ) -> tuple[Any, Any] | None:
         """Linearized as one loop with those in it, if these keep large arrays in each step, and may be parted so."""
-        if self.lanes or not has_large_loop(self.body):
+        if not has_large_loop(self.body):
             return None
         if self.keep is not None and any(self.pushing(nonzero)[2]) and self.recorded(nonzero):
             return None
         mask = (*[False] * self.num_consts, *[True] * self.layout.carry)
         kept = bytes_kept(self.body, mask)
-        return linearized_flat(self, primals, tangents, kept) if kept else None
+        if not kept:
+            return None
+        one = alone(replace(self, lanes=(), mapped=()), self.body.in_avals)
+        lanes = Lanes(one, self.lanes, (*self.mask, *[True] * self.layout.carry))
+        return linearized_flat(self, lanes, primals, tangents, kept)
 
     def _explain_what_is_kept(self, nonzero: Mask) -> None:
         """Of large arrays that a loop around this one would else change in place."""
