@@ -53,7 +53,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/control",
-        "masked_rules custom_jvp custom_vjp custom_vmap linear kept checked checkpoint turns flat loop foreign_call",
+        "masked_rules custom_jvp custom_vjp custom_vmap linear kept checked checkpoint turns flat beside loop foreign_call",
     ),
     ("_engine/control", "cond each unwind pushed as_one repeat while_"),
     (

@@ -183,6 +183,16 @@ class Changing(Primitive):
         """How much such a loop keeps for its gradient of large arrays that depend on these operands."""
         raise self._missing("bytes_kept")
 
+    def bytes_kept_inside(self) -> int:
+        """How much such loops in it keep of large arrays that change from step to step of its own."""
+        raise self._missing("bytes_kept_inside")
+
+    def batch_together(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim
+    ) -> tuple[Any, Any]:
+        """As `batch`, all elements of a batch step by step."""
+        raise self._missing("batch_together")
+
     def in_blocks(self, blocks: Any, operands: Sequence[Atom]) -> Sequence[Atom]:
         """The results, by blocks of straight code (`flat.Blocks`)."""
         raise self._missing("in_blocks")

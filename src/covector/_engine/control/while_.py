@@ -14,6 +14,7 @@ from covector._engine.base.errors import at_user_line
 from covector._engine.base.explained import explain
 from covector._engine.base.record import record, replace
 from covector._engine.control.as_one import as_one
+from covector._engine.control.beside import beside, ends_apart
 from covector._engine.control.call import (
     IN_NUMPY,
     Call,
@@ -47,7 +48,7 @@ from covector._engine.control.flat import (
     has_large_loop,
     linearized_flat,
 )
-from covector._engine.control.kept import TAPE, has_effects, silent
+from covector._engine.control.kept import TAPE, has_effects
 from covector._engine.control.masked import Where, carried_in_place, masked_program
 from covector._engine.control.pushed import PushedLoop, Unwinding, way_back
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
@@ -85,7 +86,7 @@ from covector._engine.ir.program import (
     inputs_read,
     replace_inputs,
 )
-from covector._engine.transforms.programs import Mask, batch_program, derived, part_of, stage_closed
+from covector._engine.transforms.programs import Mask, batch_program, part_of
 from covector._engine.transforms.widen import wide_program
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray, is_large
@@ -210,6 +211,10 @@ class While(Unwinding):
 
     def bytes_kept(self, on: Mask) -> int:
         return bytes_of([a for a in compress(self.body.in_avals, on) if is_large(a)])
+
+    def bytes_kept_inside(self) -> int:
+        mask = (*[False] * self.num_consts, *[True] * self.layout.carry)
+        return bytes_kept(self.body, mask)
 
     def in_blocks(self, blocks: Blocks, operands: Sequence[Atom]) -> Sequence[Atom]:
         k, blocks.kinds = self.num_consts, (_plain, Cond)
@@ -399,8 +404,7 @@ class While(Unwinding):
             return None
         if self.keep is not None and any(self.pushing(nonzero)[2]) and self.recorded(nonzero):
             return None
-        mask = (*[False] * self.num_consts, *[True] * self.layout.carry)
-        kept = bytes_kept(self.body, mask)
+        kept = self.bytes_kept_inside()
         if not kept:
             return None
         one = alone(replace(self, lanes=(), mapped=()), self.body.in_avals)
@@ -444,12 +448,6 @@ class While(Unwinding):
         found = way(*primals, *constants, *more)
         stop = HEADS + self.layout.carry
         return found[HEADS:stop], [prims.Named(TAPE)(x) for x in (*found[:HEADS], *found[stop:])]
-
-    def pushing(self, nonzero: Mask) -> tuple[Program, tuple[Any, ...], Mask]:
-        """The Program of the tangents that are not Zero, its constants, and which these are."""
-        return _pushing(
-            self.body, self.condition, self.num_consts, self.lanes, self.mapped, nonzero
-        )
 
     adds_onto: ClassVar[bool] = True
 
@@ -531,6 +529,8 @@ class While(Unwinding):
                 self.body, self.condition, self.layout, tuple(dims), size, axis_name, one
             )
             if found is not None:
+                if ends_apart(self.body, found.body) and not one:
+                    return beside(self, args, dims, size)
                 loop = While(found.condition, found.body, found.layout.consts)
                 return loop(*found.operands(args, dims, size)), found.axes
         assert not named, "loops for each element do not read a named axis"
@@ -546,6 +546,14 @@ class While(Unwinding):
         loop = replace(self, lanes=(size, *self.lanes), mapped=tuple(mapped))
         return loop(*consts, *carry), [0] * len(carry)
 
+    def batch_together(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim
+    ) -> tuple[Any, Any]:
+        found = as_one(self.body, self.condition, self.layout, tuple(dims), size, None, False)
+        assert found is not None, "their conditions are one"
+        loop = While(found.condition, found.body, found.layout.consts)
+        return loop(*found.operands(args, dims, size)), found.axes
+
     def _with_lane(self, x: Any, axis: int | None, has_lanes: bool, size: Dim) -> Any:
         """A value with a new axis of lanes in front, and all the other ones."""
         x = prims.add_batch_axis(x, size) if axis is None else prims.move_axis(x, axis, 0)
@@ -560,34 +568,3 @@ class While(Unwinding):
 
 def _plain(condition: Program, body: Program, num_consts: int) -> While:
     return While(condition, body, num_consts)
-
-
-@derived
-def _pushing(
-    body: Program,
-    condition: Program,
-    num_consts: int,
-    lanes: tuple[Dim, ...],
-    mapped: Mask,
-    nonzero: Mask,
-) -> tuple[Program, tuple[Any, ...], Mask]:
-    loop = While(condition, body, num_consts, lanes, mapped)
-    live: list[bool] = []
-    n = len(nonzero)
-    avals = loop.type_of_operands()
-
-    def run(*args: Any) -> list[Any]:
-        given = iter(args[n:])
-        tangents = [
-            next(given) if mine else Zero(a) for a, mine in zip(avals, nonzero, strict=True)
-        ]
-        _, pushed = loop.jvp(args[:n], tangents)
-        live[:] = [type(t) is not Zero for t in pushed]
-        return list(compress(pushed, live))
-
-    types = [*avals, *[a.tangent() for a in compress(avals, nonzero)]]
-    program, constants = stage_closed(run, types, f"pushed_{body.name}")
-    program = silent(program)  # the loop has had its effects
-    inputs, stop = program.inputs, len(types)
-    program = replace_inputs(program, (*inputs[:n], *inputs[stop:], *inputs[n:stop]))
-    return program, constants, tuple(live)
