@@ -53,9 +53,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/control",
-        "masked_rules custom_jvp custom_vjp custom_vmap linear kept checked checkpoint turns flat beside loop foreign_call",
+        "masked_rules custom_jvp custom_vjp custom_vmap linear kept checked checkpoint turns flat beside loop",
     ),
-    ("_engine/control", "cond each unwind pushed as_one repeat while_"),
+    ("_engine/control", "foreign_call cond each unwind pushed as_one repeat while_"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated narrow exponential complex error",
