@@ -164,7 +164,7 @@ class BatchedJVP:
 
 
 @record
-class CustomJVP(Called, Ruled):
+class CustomJVP(Called, Ruled):  # type: ignore[misc]
     """A Program with a rule for its jvp.  Operands: `count` arguments, then constants, which have no tangents."""
 
     program: Program

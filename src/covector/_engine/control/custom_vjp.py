@@ -295,7 +295,7 @@ class BatchedBackward:
 
 
 @record
-class CustomVJP(Called, Ruled):
+class CustomVJP(Called, Ruled):  # type: ignore[misc]
     """A Program with a rule for its vjp.  Operands: `count` arguments, then constants, which have no tangents."""
 
     program: Program
