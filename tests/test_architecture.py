@@ -42,13 +42,13 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/transforms", "__init__ forward jet batch transpose programs widen"),
     (
         "_engine/control",
-        "__init__ on_host callback carry derived parted tape wide state touching call composite custom custom_jvp",
+        "__init__ on_host callback carry derived parted tape wide state touching call masked composite custom",
     ),
     (
         "_engine/control",
-        "custom_vjp custom_vmap linear kept checked checkpoint turns masked flat loop foreign_call",
+        "masked_rules custom_jvp custom_vjp custom_vmap linear kept checked checkpoint turns flat beside loop",
     ),
-    ("_engine/control", "branches cond each unwind pushed as_one repeat while_"),
+    ("_engine/control", "branches foreign_call cond each unwind pushed as_one repeat while_"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated narrow exponential complex error",

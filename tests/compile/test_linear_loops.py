@@ -288,9 +288,25 @@ def three_deep(x: Any, n: Any, a: Any) -> Any:
     return lax.fori_loop(0, n, lambda i, a: lax.fori_loop(0, i % 3, middle, a).at[i].add(x), a)
 
 
+def with_rows(x: Any, n: Any, a: Any) -> Any:
+    """Too large for locals."""
+
+    def middle(a: Any, j: Any) -> Any:
+        return lax.fori_loop(j, 2 * j, a_change(x), a), a[j]
+
+    def step(i: Any, a: Any) -> Any:
+        a, read = lax.scan(middle, a, cnp.arange(3))
+        return a.at[i].add(cnp.sum(read))
+
+    return lax.fori_loop(0, n, step, a)
+
+
+NESTS = [that_reads_only, that_updates, in_a_branch, three_deep, with_rows]
+
+
 @pytest.mark.usefixtures("little_room")
 @pytest.mark.parametrize("way", ["gradient", "gradients of a batch", "gradient of a batch"])
-@pytest.mark.parametrize("loop", [that_reads_only, that_updates, in_a_branch, three_deep])
+@pytest.mark.parametrize("loop", NESTS)
 def test_gradients_of_nests_write_no_whole_array_in_a_step(
     loop: Loop, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -194,6 +194,18 @@ def seen(a: Any, b: Any) -> Any:
     return a.at[0].set(1.0)
 
 
+def slope_of_a_nest(a: Any) -> Any:
+    """Each step of the inner loop reads all of the array."""
+
+    def inner(j: Any, a: Any) -> Any:
+        return a.at[j].set(cnp.sum(cnp.sin(a)))
+
+    def outer(i: Any, a: Any) -> Any:
+        return lax.fori_loop(0, i, inner, a)
+
+    return cv.grad(lambda a: cnp.sum(lax.fori_loop(0, 5, outer, a)))(a)
+
+
 CHOICE = "selected as a whole, result 0, float64[99] of a choice for each element"
 COPIES = {
     "read": (
@@ -223,6 +235,10 @@ COPIES = {
     "kept": (
         slope_of_a_loop,
         "kept as it begins, float64[99] of while (at *): the loop runs again for its gradient*",
+    ),
+    "nest": (
+        slope_of_a_nest,
+        "kept as they begin in each step, 792 bytes of large arrays that loops in scan (at *) take: as one loop*",
     ),
 }
 

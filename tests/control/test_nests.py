@@ -125,3 +125,34 @@ def test_gradients_are_those_of_the_steps_one_by_one(seed: int, form: str) -> No
         else:
             found = slope(np.int64(n), *xs)
         close(found, wanted)
+
+
+@pytest.mark.parametrize("seed", range(3 * TIMES))
+def test_gradients_of_batches_are_those_of_the_elements(seed: int) -> None:
+    """Of loops that end at other times; the gradients of a batch, and the gradient of one."""
+    random = Random(f"{seed} batch")
+    step, form = random_step(random, 1), random.choice(["while", "fori"])
+    counts = np.array([3, 0, 2])
+    s, a, b = [np.stack(xs) for xs in zip(*[operands(seed + k) for k in range(3)], strict=True)]
+    f = lambda n, s, a, b: loss(Compiled, step, form, n, s, a, b)  # noqa: E731
+    one = lambda n, *xs: loss(InPython, step, form, n, *xs)  # noqa: E731
+    wanted = [cv.grad(one, (1, 2, 3))(counts[k], s[k], a[k], b[0]) for k in range(3)]
+    s_wanted, a_wanted, b_wanted = [np.stack(xs) for xs in zip(*wanted, strict=True)]
+    slopes = cv.jit(cv.vmap(cv.grad(f, (1, 2, 3)), (0, 0, 0, None)))
+    close(slopes(counts, s, a, b[0]), (s_wanted, a_wanted, b_wanted))
+    batch = lambda s, a, b: cnp.sum(cv.vmap(f, (0, 0, 0, None))(counts, s, a, b))  # noqa: E731
+    close(cv.jit(cv.grad(batch, (0, 1, 2)))(s, a, b[0]), (s_wanted, a_wanted, b_wanted.sum(0)))
+
+
+@pytest.mark.parametrize("seed", range(3 * TIMES))
+def test_second_derivatives_are_those_of_the_steps_one_by_one(seed: int) -> None:
+    random = Random(f"{seed} turn")
+    step, (s, a, b) = random_step(random, 1), operands(seed)
+
+    def turned(how: Any, n: Any) -> Any:
+        slope = cv.grad(lambda a, b: loss(how, step, "fori", n, s, a, b), (0, 1))
+        return cv.grad(lambda a, b: sum([cnp.sum(cnp.sin(x)) for x in slope(a, b)]), (0, 1))
+
+    found = cv.jit(lambda n, a, b: turned(Compiled, n)(a, b))
+    for n in (0, 3):
+        close(found(np.int64(n), a, b), turned(InPython, n)(a, b))

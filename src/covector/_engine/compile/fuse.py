@@ -39,7 +39,7 @@ from covector._engine.ir.index import Index
 from covector._engine.ir.program import Atom, Eqn, Program, Var
 from covector._engine.ir.scalar import Expr, Scalar
 from covector._engine.types import dims, dtypes
-from covector._engine.types.avals import ShapedArray
+from covector._engine.types.avals import ShapedArray, is_large
 from covector._engine.types.dims import Dim
 
 Shape = tuple[Dim, ...]
@@ -293,6 +293,7 @@ class _Roots:
         self.prices = Prices(job.target.costs)
         self.costs = _tree_costs(program, job.target, self.prices)
         self.places = Places(program, self.limits)
+        self.changed = self._changed()
         self.roots: set[Var] = set()
         self.far: set[Var] = set()  # read at an index that takes long to compute
         self.regions: dict[Eqn, Region] = {}
@@ -319,6 +320,8 @@ class _Roots:
             return "is a result, or read by what stands alone"
         if not self.job.fuse and not isinstance(eqn.primitive, Movement):
             return "nothing is fused"
+        if self._is_read_before(eqn):
+            return "is a part of what changes in place, and is read before that"
         wanted = [self.wanted[v] for v in eqn.outputs if v in self.wanted]
         if len(wanted) != 1 or len(wanted[0]) != 1:
             ends = {region for w in wanted for region in w}
@@ -331,6 +334,22 @@ class _Roots:
             ):
                 return f"{len(ends)} read it; it costs {cost:g} to compute again, over {self.limits.recomputed:g}"
         return None if reads_through(eqn) else self._why_not_inside(eqn, wanted)
+
+    def _changed(self) -> set[Var]:
+        """The large arrays that are changed in place, if nobody reads them after."""
+        return {
+            stored_as(a, self.producer)
+            for eqn in self.program.eqns
+            for n in {*eqn.primitive.begins_as, *eqn.primitive.carried}
+            if n is not None and isinstance(a := eqn.inputs[n], Var) and is_large(a.aval)
+        }
+
+    def _is_read_before(self, eqn: Eqn) -> bool:
+        """Whether it reads a small part of such an array: inside of what also reads the new one it would be late."""
+        if not eqn.primitive.reads_part or is_large(eqn.outputs[0].aval):
+            return False
+        a = eqn.inputs[0]
+        return isinstance(a, Var) and stored_as(a, self.producer) in self.changed
 
     def _why_not_inside(
         self, eqn: Eqn, wanted: list[dict[Region, dict[Where | None, None]]]

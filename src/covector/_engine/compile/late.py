@@ -110,10 +110,11 @@ def _reads(plan: Plan, group: Group) -> frozenset[Var]:
 
 
 def _starts(plan: Plan, group: Group) -> frozenset[Var]:
-    """The variables that results of an update begin as."""
+    """The variables that results of an update, or of a loop, begin as."""
     if not isinstance(group, Single):
         return frozenset()
-    found = [group.eqn.inputs[n] for n in group.eqn.primitive.begins_as if n is not None]
+    p = group.eqn.primitive
+    found = [group.eqn.inputs[n] for n in (*p.begins_as, *p.carried) if n is not None]
     below = [stored_as(a, plan.inlined) for a in found if isinstance(a, Var)]
     return frozenset(below) & _reads(plan, group)
 

@@ -294,3 +294,15 @@ class Call(Transparent):
             pushed = Call(found.linear)(*residuals, *compress(tangents, nonzero))
         n = len(self.program.outputs)
         return outs[:n], tuple(spread(pushed, found.nonzero, self.program.out_avals))
+
+
+def over_lanes(
+    one: Program, lanes: tuple[Dim, ...], mapped: Mask
+) -> tuple[Program, tuple[Any, ...]]:
+    """The Program that does the same on values with leading axes, those in a mask; further operands."""
+    program, constants = one, ()
+    for size in reversed(lanes):
+        axes = [0 if mine else None for mine in mapped] + [None] * len(constants)
+        batched = batch_program(program, tuple(axes), size, None, (True,) * len(program.outputs))
+        program, constants = batched.program, (*constants, *batched.constants)
+    return program, constants

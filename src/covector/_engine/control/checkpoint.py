@@ -15,6 +15,7 @@ from covector._engine.base.record import fields, record, replace
 from covector._engine.control.call import Call, Transparent, spread
 from covector._engine.control.custom import kept
 from covector._engine.control.kept import is_of_a_tape, parts_of
+from covector._engine.control.masked import changing
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.symbolic import is_zero
 from covector._engine.ir.program import (
@@ -261,13 +262,16 @@ class _Parted:
     """The equations of a known Program, as they run forwards, and as they compute again what was not kept.
 
     What a policy keeps of what a loop's body or a branch computes, the loop gives too, and another one takes it.
+    So it does what is read, place by place, of an array that is changed in place: else all of it would be kept.
     Where numbers meet 64 bits, what comes from numbers is computed again: it would be kept rounded.
     """
 
     def __init__(self, known: Program, policy: Policy | None):
-        wide = meets_64_bits(known)
+        wide, change = meets_64_bits(known), changing(known)
 
         def keep(eqn: Eqn) -> bool:
+            if eqn.primitive.reads_part and eqn.inputs[0] in change:
+                return True
             rounded = wide and any(v.aval.wide() is not None for v in eqn.outputs)
             kept = is_of_a_tape(eqn) or keeps(policy, eqn)
             return kept and not (rounded and not eqn.effects)

@@ -341,7 +341,8 @@ class Cond(Changing):
         return [None if n is None else n + 1 for n in changed_in_place(self.branches)]
 
     def masked(self, mask: Any, where: Where, xs: Sequence[Any]) -> Sequence[Any]:
-        inner = Where(where.kept, where.mapped[1:], where.shared[1:])
+        rest = where.mapped[1:], where.shared[1:], where.tangents[1:]
+        inner = Where(where.kept, *rest)
         found = [masked_program(b, inner) for b in self.branches]
         programs, constants = with_all_constants(
             [f.program for f in found], [f.constants for f in found]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
 from typing import Any, ClassVar, Protocol
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.base.record import record
+from covector._engine.base.record import record, replace
 from covector._engine.control.call import Call, spread
 from covector._engine.control.custom import (
     Axes,
@@ -24,6 +24,8 @@ from covector._engine.control.custom import (
     foreseen,
     kept,
 )
+from covector._engine.control.masked_rules import MaskedJVP, Ruled
+from covector._engine.core.primitive import Primitive
 from covector._engine.core.symbolic import Zero, is_zero
 from covector._engine.core.trace import current, typeof
 from covector._engine.ir.program import Program
@@ -171,7 +173,7 @@ class CheckedJVP(Checked):
 
 
 @record
-class CustomJVP(WithRule):
+class CustomJVP(WithRule, Ruled):  # type: ignore[misc]
     """Where the rule is one for the jvp."""
 
     program: Program
@@ -181,6 +183,9 @@ class CustomJVP(WithRule):
     name: ClassVar[str] = "custom_jvp"
     batched_rule: ClassVar[Any] = BatchedJVP
     checked_rule: ClassVar[Any] = CheckedJVP
+
+    def with_rule(self, program: Program, where: Mapping[int, int]) -> Primitive:
+        return replace(self, program=program, rule=MaskedJVP(self, tuple(where.items())))
 
     def _derivative(self, tangents: Sequence[Any]) -> tuple[JVPProgram, Mask]:
         nonzero = tuple([not is_zero(t) for t in self.of_arguments(tangents)])

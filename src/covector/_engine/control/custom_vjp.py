@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import compress
 from typing import Any, ClassVar, Protocol
 
@@ -24,6 +24,7 @@ from covector._engine.control.custom import (
     foreseen,
     kept,
 )
+from covector._engine.control.masked_rules import MaskedVJP, Ruled
 from covector._engine.control.touching import settling
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.symbolic import Linear, Zero, is_zero
@@ -305,7 +306,7 @@ class CheckedVJP(Checked):
 
 
 @record
-class CustomVJP(WithRule):
+class CustomVJP(WithRule, Ruled):  # type: ignore[misc]
     """Where the rule is one for the vjp."""
 
     program: Program
@@ -315,6 +316,9 @@ class CustomVJP(WithRule):
     name: ClassVar[str] = "custom_vjp"
     batched_rule: ClassVar[Any] = BatchedVJP
     checked_rule: ClassVar[Any] = CheckedVJP
+
+    def with_rule(self, program: Program, where: Mapping[int, int]) -> Primitive:
+        return replace(self, program=program, rule=MaskedVJP(self, tuple(where.items())))
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         given = self.of_arguments(tangents)
@@ -373,12 +377,13 @@ class ForwardProgram:
 
     def __call__(self, residuals: Sequence[Any], cts: Sequence[Any]) -> Values:
         given = tuple([not is_zero(c) for c in cts])
-        found = self._transposed(given)
+        found = self.transposed(given)
         back = Call(found.program)
         backs = settling(back, *residuals, *compress(cts, given), *found.constants)
         return list(spread(backs, found.nonzero, self.args))
 
-    def _transposed(self, given: Mask) -> TransposedProgram:
+    def transposed(self, given: Mask) -> TransposedProgram:
+        """The way back for cotangents in a mask."""
         found = self._back.get(given)
         if found is None:
             found = self._back[given] = self._staged(given)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from covector._engine import primitives as prims
 from covector._engine.base.record import record, replace
-from covector._engine.control.call import Call, Transparent, has_users_batch
+from covector._engine.control.call import Call, Transparent, has_users_batch, over_lanes
 from covector._engine.control.carry import hold, settle
 from covector._engine.control.flat import Blocks, bytes_kept, has_large_loop
 from covector._engine.control.masked import Changing, Where, changed_in_place, masked_program
@@ -17,7 +17,7 @@ from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import Builder, Kept, Operand, Result
 from covector._engine.ir.program import Atom, Eqn, Program, Var
-from covector._engine.transforms.programs import Mask, batch_program
+from covector._engine.transforms.programs import Mask
 from covector._engine.transforms.widen import wide_program
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
@@ -155,15 +155,3 @@ def for_each(
     if constants or not lanes or has_users_batch(one):
         return Call(program), constants
     return Each(program, one, lanes, mapped, one), ()
-
-
-def over_lanes(
-    one: Program, lanes: tuple[Dim, ...], mapped: Mask
-) -> tuple[Program, tuple[Any, ...]]:
-    """The Program that does the same on values with leading axes, those in a mask; further operands."""
-    program, constants = one, ()
-    for size in reversed(lanes):
-        axes = [0 if mine else None for mine in mapped] + [None] * len(constants)
-        batched = batch_program(program, tuple(axes), size, None, (True,) * len(program.outputs))
-        program, constants = batched.program, (*constants, *batched.constants)
-    return program, constants

@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
+from covector._engine.base.errors import at_user_line
+from covector._engine.base.explained import explain
 from covector._engine.base.record import record
-from covector._engine.control.call import Call, spread
+from covector._engine.control.call import Call, over_lanes, spread
 from covector._engine.control.derived import Layout
 from covector._engine.control.masked import Changing, origin_of
 from covector._engine.control.parted import linearize_body
@@ -47,6 +49,7 @@ from covector._engine.transforms.programs import (
     stage_closed,
 )
 from covector._engine.types.avals import ShapedArray, is_large
+from covector._engine.types.dims import Dim
 
 _INDEX = ShapedArray((), np.dtype(np.int32))
 _TRUTH = ShapedArray((), np.dtype(np.bool_))
@@ -419,20 +422,33 @@ def counted(body: Program, layout: Layout, length: int, reverse: bool) -> Counte
 # ------------------------------------------------------------------------------------------- derivatives
 
 
+@record
+class Lanes:
+    """What is done for each of many elements: a Program, leading axes, and which operands have them."""
+
+    one: Program
+    axes: tuple[Dim, ...] = ()
+    mapped: Mask = ()
+
+
 def linearized_flat(
-    p: Primitive, primals: Sequence[Any], tangents: Sequence[Any], kept: int
+    p: Primitive, lanes: Lanes, primals: Sequence[Any], tangents: Sequence[Any], kept: int
 ) -> tuple[Any, Any] | None:
     """The results of a loop, and the tangents that one loop for all that is in it pushes; None if that keeps more.
 
     `kept` is how many bytes of large arrays the loops inside would keep in each step of it.
     """
     nonzero = tuple([type(t) is not Zero for t in tangents])
-    avals = tuple([typeof(x) for x in primals])
-    flat = one_loop(_alone(p.programs()[-1], p, avals))
-    if _row(flat, nonzero) * WORTH > kept:
+    flat, why = _flat(p, lanes.one, nonzero, kept)
+    if flat is None:
+        explain("copy")(
+            f"kept as they begin in each step, {kept:,} bytes of large arrays that loops in {p.name}{at_user_line()} "
+            f"take: {why}"
+        )
         return None
-    found = linearize_program(flat, nonzero)
-    outs, known = p(*primals), (*primals, *found.constants)
+    flat, more = over_lanes(flat, lanes.axes, lanes.mapped)
+    found = linearize_program(flat, (*nonzero, *[False] * len(more)))
+    outs, known = p(*primals), (*primals, *more, *found.constants)
     n = len(flat.outputs)
     rest = part_of(found.known, tuple([k >= n for k, _ in enumerate(found.known.outputs)]))
     residuals = found.residual_values(known, [*outs, *Call(rest)(*known)])
@@ -440,13 +456,30 @@ def linearized_flat(
     return outs, tuple(spread(pushed, found.nonzero, [typeof(o) for o in outs]))
 
 
+def _flat(p: Primitive, one: Program, nonzero: Mask, kept: int) -> tuple[Program | None, str]:
+    """The Program as one loop, or why not."""
+    if p.effects:
+        return None, "as it has effects, it runs as it is"
+    if p.axis_names:
+        return None, "as it asks all elements of a batch, they go step by step"
+    flat = one_loop(one)
+    row = _row(flat, nonzero)
+    if row * WORTH > kept:
+        return None, f"as one loop with them it would leave {row:,} bytes in each of its steps"
+    return flat, ""
+
+
 # How many times less than arrays a step of the one loop must leave on its tape: the tape ends the sooner.
 WORTH = 8
 
 
+def alone(p: Primitive, avals: Sequence[ShapedArray]) -> Program:
+    """The Program of one equation, of a primitive that holds Programs."""
+    return _alone(p.programs()[-1], p, tuple(avals))
+
+
 @derived
 def _alone(_: Program, p: Primitive, avals: tuple[ShapedArray, ...]) -> Program:
-    """The Program of one equation.  It is kept with one of those inside."""
     inputs = tuple(map(Var, avals))
     outputs = tuple(map(Var, p.type(*avals)))  # type: ignore[arg-type]
     return Program(inputs, (Eqn(p, inputs, outputs, None),), outputs, name=p.name)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from covector._engine import primitives as prims
 from covector._engine.base.record import record, replace
+from covector._engine.control.beside import beside, ends_apart
 from covector._engine.control.call import (
     IN_NUMPY,
     axis_names_of,
@@ -26,6 +27,7 @@ from covector._engine.control.carry import (
     held_or_kept,
 )
 from covector._engine.control.derived import (
+    DerivedBody,
     Layout,
     Operands,
     Turns,
@@ -40,6 +42,8 @@ from covector._engine.control.derived import (
 )
 from covector._engine.control.flat import (
     Blocks,
+    Lanes,
+    alone,
     bytes_kept,
     counted,
     has_large_loop,
@@ -185,6 +189,11 @@ class Scan(Changing):
         given = self.layout.operands(on)
         carry = dependent_body(self.body, self.layout, on).carry
         return bytes_kept(self.body, (*given.consts, *carry, *given.xs))
+
+    def bytes_kept_inside(self) -> int:
+        given = self.layout.operands(self.body.inputs)
+        mask = (*[False] * len(given.consts), *[True] * len((*given.carry, *given.xs)))
+        return bytes_kept(self.body, mask)
 
     def in_blocks(self, blocks: Blocks, operands: Sequence[Atom]) -> Sequence[Atom]:
         assert isinstance(self.length, int)
@@ -361,12 +370,11 @@ class Scan(Changing):
 
     def _flat(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any] | None:
         """Linearized as one loop with those in it, if these keep large arrays in each step, and may be parted so."""
-        if self.effects or self.axis_names or not self.has_large_loop():
+        if not self.has_large_loop():
             return None
-        given = self.layout.operands(self.body.inputs)
-        mask = (*[False] * len(given.consts), *[True] * len((*given.carry, *given.xs)))
-        kept = bytes_kept(self.body, mask)
-        return linearized_flat(self, primals, tangents, kept) if kept else None
+        kept = self.bytes_kept_inside()
+        one = Lanes(alone(self, [typeof(x) for x in primals]))
+        return linearized_flat(self, one, primals, tangents, kept) if kept else None
 
     def in_two(
         self, args: Sequence[Any], linear: tuple[bool, ...], record: Recorder
@@ -487,15 +495,34 @@ class Scan(Changing):
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:
+        if self.has_large_loop() and not self.axis_names:
+            found = self._batched_body(dims, size, axis_name)
+            if ends_apart(self.body, found.program):
+                return beside(self, args, dims, size)
+        return self._batched(args, dims, size, axis_name)
+
+    def batch_together(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim
+    ) -> tuple[Any, Any]:
+        return self._batched(args, dims, size, None)
+
+    def _batched_body(
+        self, dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> DerivedBody:
+        axes = self.layout.operands(dims)
+        slices = [None if d is None else max(d - 1, 0) for d in axes.xs]
+        all_axes = (*axes.consts, *axes.carry, *slices)
+        return batch_body(self.body, self.layout, all_axes, size, axis_name)
+
+    def _batched(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
         takes, axes = self.layout.operands(args), self.layout.operands(dims)
         xs = [
             prims.move_axis(x, 0, 1) if d == 0 else x
             for x, d in zip(takes.xs, axes.xs, strict=True)
         ]
-        slices = [None if d is None else max(d - 1, 0) for d in axes.xs]
-        found = batch_body(
-            self.body, self.layout, (*axes.consts, *axes.carry, *slices), size, axis_name
-        )
+        found = self._batched_body(dims, size, axis_name)
         mapped = [d is not None for d in found.live.carry]
         init = [
             prims.batch_to_front(x, d, size) if mine else x

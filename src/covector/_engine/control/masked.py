@@ -124,6 +124,11 @@ def slopes_only_where(mask: Any, x: Any, axis: int = 0) -> Any:
     return prims.select(mask, x, prims.stop_gradient(x))
 
 
+def only_where(mask: Any, x: Any, other: Any) -> Any:
+    """A value where a truth value holds, another one elsewhere."""
+    return prims.select(_spread(mask, typeof(x).shape, 0), x, other)
+
+
 def _spread(mask: Any, shape: Sequence[Dim], axis: int) -> Any:
     """A mask along an axis, or of one number, as one of a shape."""
     own = typeof(mask).ndim
@@ -188,6 +193,7 @@ class Where:
     kept: Mask  # results that are the input that they come from where it does not hold
     mapped: Mask  # inputs that differ from element to element
     shared: Mask  # inputs that are changed in place, here or around: others see them too
+    tangents: Mask = ()  # inputs that are tangents, of a rule of the user's: what is read of them is 0 elsewhere
 
 
 class Changing(Primitive):
@@ -210,6 +216,16 @@ class Changing(Primitive):
     def bytes_kept(self, on: Mask) -> int:
         """How much such a loop keeps for its gradient of large arrays that depend on these operands."""
         raise self._missing("bytes_kept")
+
+    def bytes_kept_inside(self) -> int:
+        """How much such loops in it keep of large arrays that change from step to step of its own."""
+        raise self._missing("bytes_kept_inside")
+
+    def batch_together(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim
+    ) -> tuple[Any, Any]:
+        """As `batch`, all elements of a batch step by step."""
+        raise self._missing("batch_together")
 
     def in_blocks(self, blocks: Any, operands: Sequence[Atom]) -> Sequence[Atom]:
         """The results, by blocks of straight code (`flat.Blocks`)."""
@@ -258,7 +274,27 @@ def origin_of(eqn: Eqn, result: int) -> int | None:
     p = eqn.primitive
     if isinstance(p, Changing):
         return p.changed()[result]
+    if p.passes_on:
+        return result
     return 0 if isinstance(p, prims.Setting) and p.may_leave(eqn.outputs[0].aval) else None
+
+
+def changing(program: Program) -> set[Atom]:
+    """The large values that are changed in place on the way from an input to a result."""
+    producer = {v: (e, n) for e in program.eqns for n, v in enumerate(e.outputs)}
+    found: set[Atom] = set()
+    for out in program.outputs:
+        a, way = out, list[Atom]()
+        while isinstance(a, Var) and a in producer and is_large(a.aval):
+            eqn, n = producer[a]
+            origin = origin_of(eqn, n)
+            if origin is None:
+                break
+            a = eqn.inputs[origin]
+            way.append(a)
+        if a in program.inputs:
+            found.update(way)
+    return found
 
 
 def changed_in_place(branches: Sequence[Program]) -> list[int | None]:
@@ -324,6 +360,7 @@ def masked_program(branch: Program, where: Where) -> Masked:
             changing.setdefault(eqn, set()).add(n)
             shared.add(eqn.outputs[n])
     mapped = dependents(program, where.mapped)
+    pushed = dependents(program, where.tangents) if any(where.tangents) else set[Atom]()
 
     def run(*args: Any) -> list[Any]:
         *values, mask = args
@@ -341,6 +378,7 @@ def masked_program(branch: Program, where: Where) -> Masked:
                     tuple([n in own for n, _ in enumerate(eqn.outputs)]),
                     tuple([a in mapped for a in eqn.inputs]),
                     tuple([a in shared for a in eqn.inputs]),
+                    tuple([a in pushed for a in eqn.inputs]) if pushed else (),
                 )
                 out = _masked(mask, eqn.primitive, inner, list(map(value, eqn.inputs)))
                 outs = out if eqn.primitive.multiple else (out,)
@@ -357,6 +395,8 @@ def _masked(mask: Any, p: Primitive, where: Where, xs: list[Any]) -> Any:
     """What an operation gives where the mask holds."""
     if isinstance(p, Changing):
         return p.masked(mask, where, xs) if any(where.mapped) else p(*xs)
+    if p.passes_on:
+        return p(*xs)
     if any(where.kept):
         assert isinstance(p, prims.Setting)
         update = xs[p.update]
@@ -364,6 +404,14 @@ def _masked(mask: Any, p: Primitive, where: Where, xs: list[Any]) -> Any:
         xs[p.update] = prims.select(spread, update, p.nothing(*xs))
         return p(*xs)
     if where.shared[:1] == (True,) and isinstance(p, (prims.Gather, prims.DynamicSlice)):
-        return slopes_only_where(mask, p(*xs))  # of the slice, not of all that it is one of
-    reads = zip(xs, where.shared, strict=True)
-    return p(*[slopes_only_where(mask, x) if mine else x for x, mine in reads])
+        # Of the slice, not of all that it is one of.
+        return _read(mask, p(*xs), where.tangents[:1] == (True,))
+    reads = zip(xs, where.shared, where.tangents or (False,) * len(xs), strict=True)
+    return p(*[_read(mask, x, pushed) if mine else x for x, mine, pushed in reads])
+
+
+def _read(mask: Any, x: Any, pushed: bool) -> Any:
+    """What is read of something shared, which is a tangent, or not."""
+    if not pushed:
+        return slopes_only_where(mask, x)
+    return only_where(mask, x, prims.zeros(typeof(x)))

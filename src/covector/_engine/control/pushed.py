@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from itertools import compress
 from typing import Any, ClassVar
 
 from covector._engine.base.record import record
-from covector._engine.control.call import Call, has_users_batch
+from covector._engine.control.call import Call, has_users_batch, over_lanes
 from covector._engine.control.derived import Layout, dependent_carry
-from covector._engine.control.each import Each, over_lanes
+from covector._engine.control.each import Each
 from covector._engine.control.kept import silent
 from covector._engine.control.masked import Changing, Where, slopes_only_where
 from covector._engine.control.unwind import BOUNDED, MANY, Room, Unwound, wide_room
@@ -40,10 +40,6 @@ class Unwinding(Changing):
         """The types of the results."""
         raise self._missing("type")
 
-    def type_of_operands(self) -> list[ShapedArray]:
-        """The types that it takes."""
-        raise self._missing("type_of_operands")
-
     def asking(self) -> Unwinding:
         """The loop that takes a truth value behind its consts, and has no step if that is False."""
         raise self._missing("asking")
@@ -52,9 +48,13 @@ class Unwinding(Changing):
         """The way back of one loop, which runs again for it."""
         raise self._missing("unwound")
 
+    def type_of_operands(self) -> list[ShapedArray]:
+        """The types that it takes."""
+        raise self._missing("type_of_operands")
+
     def pushing(self, nonzero: Mask) -> tuple[Program, tuple[Any, ...], Mask]:
         """The Program of the tangents that are not Zero, its constants, and which these are."""
-        raise self._missing("pushing")
+        return _pushing(self.body, self, nonzero)
 
     def pulled(
         self,
@@ -66,6 +66,31 @@ class Unwinding(Changing):
     ) -> list[Any]:
         """Cotangents of the operands in the mask, added to what is in `sums`, if that is not None."""
         raise self._missing("pulled")
+
+
+@derived
+def _pushing(
+    body: Program, loop: Unwinding, nonzero: Mask
+) -> tuple[Program, tuple[Any, ...], Mask]:
+    live: list[bool] = []
+    n = len(nonzero)
+    avals = loop.type_of_operands()
+
+    def run(*args: Any) -> list[Any]:
+        given = iter(args[n:])
+        tangents = [
+            next(given) if mine else Zero(a) for a, mine in zip(avals, nonzero, strict=True)
+        ]
+        _, pushed = loop.jvp(args[:n], tangents)
+        live[:] = [type(t) is not Zero for t in pushed]
+        return list(compress(pushed, live))
+
+    types = [*avals, *[a.tangent() for a in compress(avals, nonzero)]]
+    program, constants = stage_closed(run, types, f"pushed_{body.name}")
+    program = silent(program)  # the loop has had its effects
+    inputs, stop = program.inputs, len(types)
+    program = replace_inputs(program, (*inputs[:n], *inputs[stop:], *inputs[n:stop]))
+    return program, constants, tuple(live)
 
 
 @record
@@ -184,34 +209,3 @@ def way_back(
     if constants or (lanes and has_users_batch(one)):
         return Call(program), constants
     return WayBack(program, one, lanes, mapped, single, loop, nonzero), ()
-
-
-@derived
-def pushing(
-    body: Program,
-    condition: Program,
-    make: Callable[..., Unwinding],
-    how: tuple[Any, ...],
-    nonzero: Mask,
-) -> tuple[Program, tuple[Any, ...], Mask]:
-    """What `Unwinding.pushing` gives for the loop that is made of condition, body and `how`, kept with the body."""
-    loop = make(condition, body, *how)
-    live: list[bool] = []
-    n = len(nonzero)
-    avals = loop.type_of_operands()
-
-    def run(*args: Any) -> list[Any]:
-        given = iter(args[n:])
-        tangents = [
-            next(given) if mine else Zero(a) for a, mine in zip(avals, nonzero, strict=True)
-        ]
-        _, pushed = loop.jvp(args[:n], tangents)
-        live[:] = [type(t) is not Zero for t in pushed]
-        return list(compress(pushed, live))
-
-    types = [*avals, *[a.tangent() for a in compress(avals, nonzero)]]
-    program, constants = stage_closed(run, types, f"pushed_{body.name}")
-    program = silent(program)  # the loop has had its effects
-    inputs, stop = program.inputs, len(types)
-    program = replace_inputs(program, (*inputs[:n], *inputs[stop:], *inputs[n:stop]))
-    return program, constants, tuple(live)

@@ -13,7 +13,8 @@ from covector._engine import primitives as prims
 from covector._engine.base.errors import at_user_line
 from covector._engine.base.explained import explain, is_asked
 from covector._engine.base.record import record, replace
-from covector._engine.control.as_one import as_one, for_the_longest
+from covector._engine.control.as_one import AsOne, as_one, for_the_longest
+from covector._engine.control.beside import beside, ends_apart
 from covector._engine.control.call import (
     IN_NUMPY,
     Call,
@@ -39,7 +40,14 @@ from covector._engine.control.derived import (
     then_condition,
 )
 from covector._engine.control.each import for_each
-from covector._engine.control.flat import Blocks, bytes_kept, has_large_loop, linearized_flat
+from covector._engine.control.flat import (
+    Blocks,
+    Lanes,
+    alone,
+    bytes_kept,
+    has_large_loop,
+    linearized_flat,
+)
 from covector._engine.control.kept import TAPE, has_effects
 from covector._engine.control.masked import (
     Where,
@@ -47,7 +55,7 @@ from covector._engine.control.masked import (
     masked_program,
     steps_for_all,
 )
-from covector._engine.control.pushed import PushedLoop, Unwinding, pushing, way_back
+from covector._engine.control.pushed import PushedLoop, Unwinding, way_back
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
 from covector._engine.control.tape import bytes_of
 from covector._engine.control.touching import settling
@@ -85,11 +93,7 @@ from covector._engine.ir.program import (
     replace_inputs,
 )
 from covector._engine.transforms.batch import Batching
-from covector._engine.transforms.programs import (
-    Mask,
-    batch_program,
-    part_of,
-)
+from covector._engine.transforms.programs import Mask, batch_program, part_of
 from covector._engine.transforms.widen import wide_program
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray, is_large
@@ -219,6 +223,10 @@ class While(Unwinding):
 
     def bytes_kept(self, on: Mask) -> int:
         return bytes_of([a for a in compress(self.body.in_avals, on) if is_large(a)])
+
+    def bytes_kept_inside(self) -> int:
+        mask = (*[False] * self.num_consts, *[True] * self.layout.carry)
+        return bytes_kept(self.body, mask)
 
     def in_blocks(self, blocks: Blocks, operands: Sequence[Atom]) -> Sequence[Atom]:
         k, blocks.kinds = self.num_consts, (While, Cond)
@@ -409,13 +417,16 @@ class While(Unwinding):
         self, primals: Sequence[Any], tangents: Sequence[Any], nonzero: Mask
     ) -> tuple[Any, Any] | None:
         """Linearized as one loop with those in it, if these keep large arrays in each step, and may be parted so."""
-        if self.lanes or self.effects or self.axis_names or not has_large_loop(self.body):
+        if not has_large_loop(self.body):
             return None
         if self.keep is not None and any(self.pushing(nonzero)[2]) and self.recorded(nonzero):
             return None
-        mask = (*[False] * self.num_consts, *[True] * self.layout.carry)
-        kept = bytes_kept(self.body, mask)
-        return linearized_flat(self, primals, tangents, kept) if kept else None
+        kept = self.bytes_kept_inside()
+        if not kept:
+            return None
+        one = alone(replace(self, lanes=(), mapped=()), self.body.in_avals)
+        lanes = Lanes(one, self.lanes, (*self.mask, *[True] * self.layout.carry))
+        return linearized_flat(self, lanes, primals, tangents, kept)
 
     def _explain_what_is_kept(self, nonzero: Mask) -> None:
         """Of large arrays that a loop around this one would else change in place."""
@@ -427,8 +438,8 @@ class While(Unwinding):
                     f"kept as it begins, {what}: the loop runs again for its gradient, "
                     "as its steps are not counted before"
                 )
-            elif is_large(aval) and n < k and nonzero[n]:
-                explain("copy")(f"summed on its own, {what}: the cotangent of what steps read")
+            elif is_large(aval) and n < k and nonzero[n] and self.lanes and not self.mask[n]:
+                explain("copy")(f"summed on its own in each lane, {what}: all lanes read it")
 
     @property
     def _may_disagree(self) -> bool:
@@ -468,11 +479,6 @@ class While(Unwinding):
         found = way(*primals, *constants, *more)
         stop = HEADS + self.layout.carry
         return found[HEADS:stop], [prims.Named(TAPE)(x) for x in (*found[:HEADS], *found[stop:])]
-
-    def pushing(self, nonzero: Mask) -> tuple[Program, tuple[Any, ...], Mask]:
-        """The Program of the tangents that are not Zero, its constants, and which these are."""
-        how = self.num_consts, self.lanes, self.mapped, self.agreed
-        return pushing(self.body, self.condition, _with_lanes, how, nonzero)
 
     adds_onto: ClassVar[bool] = True
 
@@ -554,8 +560,9 @@ class While(Unwinding):
             if found is None and one:
                 found = for_the_longest(*own, self._may_disagree)
             if found is not None:
-                loop = self._make(found.condition, found.body, found.layout.consts)
-                return loop(*found.operands(args, dims, size)), found.axes
+                if ends_apart(self.body, found.body) and not one:
+                    return beside(self, args, dims, size)
+                return self._as_one(found, args, dims, size)
         assert not named, "loops for each element do not read a named axis"
         takes, axes = self.layout.operands(args), self.layout.operands(dims)
         consts = [
@@ -569,6 +576,20 @@ class While(Unwinding):
         loop = replace(self, lanes=(size, *self.lanes), mapped=tuple(mapped))
         return loop(*consts, *carry), [0] * len(carry)
 
+    def batch_together(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim
+    ) -> tuple[Any, Any]:
+        found = as_one(self.body, self.condition, self.layout, tuple(dims), Batching(size, None))
+        assert found is not None, "their conditions are one"
+        return self._as_one(found, args, dims, size)
+
+    def _as_one(
+        self, found: AsOne, args: Sequence[Any], dims: Sequence[int | None], size: Dim
+    ) -> tuple[Any, Any]:
+        k = found.layout.consts
+        loop = replace(self, condition=found.condition, body=found.body, num_consts=k, mapped=())
+        return loop(*found.operands(args, dims, size)), found.axes
+
     def _with_lane(self, x: Any, axis: int | None, has_lanes: bool, size: Dim) -> Any:
         """A value with a new axis of lanes in front, and all the other ones."""
         x = prims.batch_to_front(x, axis, size)
@@ -578,19 +599,5 @@ class While(Unwinding):
         return prims.Broadcast((size, *self.lanes, *shape[1:]), tuple(range(1, n + 1)))(x)
 
 
-# ------------------------------------------------------------------------------------------- derived Programs
-
-
 def _agreed(condition: Program, body: Program, num_consts: int) -> While:
     return While(condition, body, num_consts, agreed=True)
-
-
-def _with_lanes(
-    condition: Program,
-    body: Program,
-    num_consts: int,
-    lanes: tuple[Dim, ...],
-    mapped: Mask,
-    agreed: bool,
-) -> While:
-    return While(condition, body, num_consts, lanes, mapped, agreed=agreed)

@@ -75,11 +75,12 @@ class Primitive:
         raise self._missing("transpose")
 
     adds_onto: ClassVar[bool] = False  # whether it has `transpose_onto`
+    reads_part: ClassVar[bool] = False  # whether it also reads but a part of its first operand
 
     def transpose_onto(self, sums: Sequence[Any], ct: Any, *args: Any) -> Sequence[Any]:
-        """As `transpose`, of what holds Programs: each cotangent is added to what is in `sums`, if that is not None.
+        """As `transpose`, where each cotangent is added to what is in `sums`, if that is not None.
 
-        So the parts of a large array that are read in a loop within a loop are added where they lie.
+        So the parts of a large array that are read, in a loop within a loop too, are added where they lie.
         """
         raise self._missing("transpose_onto")
 

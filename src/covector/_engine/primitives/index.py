@@ -277,7 +277,15 @@ class Gather(Mapped):
             return out, Zero(out)
         return out, Gather(self.numbers, self.slice_sizes, self.mode, 0)(t, indices)
 
+    adds_onto: ClassVar[bool] = True
+    reads_part: ClassVar[bool] = True
+
     def transpose(self, ct: Any, x: Linear, indices: Any) -> Sequence[Any]:
+        return self.transpose_onto((prims.zeros(x.aval), None), ct, x, indices)
+
+    def transpose_onto(
+        self, sums: Sequence[Any], ct: Any, x: Linear, indices: Any
+    ) -> Sequence[Any]:
         n = self.numbers
         numbers = prims.ScatterDimensionNumbers(
             n.offset_dims,
@@ -286,7 +294,7 @@ class Gather(Mapped):
             n.operand_batching_dims,
             n.start_indices_batching_dims,
         )
-        return prims.Scatter(numbers, self.mode, "add")(prims.zeros(x.aval), indices, ct), None
+        return prims.Scatter(numbers, self.mode, "add")(sums[0], indices, ct), None
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         (x, indices), (d, e) = args, dims
@@ -387,9 +395,18 @@ class DynamicSlice(Mapped):
         out = self(*primals)
         return out, Zero(out) if is_zero(tangents[0]) else self(tangents[0], *primals[1:])
 
+    adds_onto: ClassVar[bool] = True
+    reads_part: ClassVar[bool] = True
+
     def transpose(self, ct: Any, x: Linear, *starts: Any) -> Sequence[Any]:
         back = prims.DynamicUpdateSlice()(prims.zeros(x.aval), ct, *starts)
         return back, *[None for _ in starts]
+
+    def transpose_onto(
+        self, sums: Sequence[Any], ct: Any, x: Linear, *starts: Any
+    ) -> Sequence[Any]:
+        total = prims.add(self(sums[0], *starts), ct)
+        return prims.DynamicUpdateSlice()(sums[0], total, *starts), *[None for _ in starts]
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         (x, *starts), (d, *start_dims) = args, dims
