@@ -49,12 +49,7 @@ from covector._engine.control.flat import (
     linearized_flat,
 )
 from covector._engine.control.kept import TAPE, has_effects
-from covector._engine.control.masked import (
-    Where,
-    carried_in_place,
-    masked_program,
-    steps_for_all,
-)
+from covector._engine.control.masked import Where, carried_in_place, masked_program, steps_for_all
 from covector._engine.control.pushed import PushedLoop, Unwinding, way_back
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
 from covector._engine.control.tape import bytes_of
