@@ -317,6 +317,29 @@ def test_gradients_of_nests_write_no_whole_array_in_a_step(
     assert arrays(10) <= arrays(4) + 0.5
 
 
+def twice(f: Loop) -> Loop:
+    """A derivative of the gradient in the array, in the array."""
+
+    def slope(x: Any, n: Any, a: Any) -> Any:
+        return cv.grad(lambda a: cnp.sum(cnp.sin(f(x, n, a))))(a)
+
+    return lambda x, n, a: cv.grad(lambda a: cnp.sum(cnp.sin(slope(x, n, a))))(a)
+
+
+@pytest.mark.usefixtures("little_room")
+@pytest.mark.parametrize("way", [turn, twice])
+def test_second_derivatives_of_a_nest_that_reads_write_no_whole_array_in_a_step(
+    way: Callable[[Loop], Loop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cotangent of a cotangent is set to 0 where it was read, and what was read is added there: read first."""
+
+    def arrays(steps: int) -> float:
+        few, many = [written(way(that_reads_only), steps, n, monkeypatch) for n in (600, 900)]
+        return (many - few) / (8 * 300)
+
+    assert arrays(10) <= arrays(4) + 0.5
+
+
 def test_gradients_of_many_small_loops_run_on_lanes() -> None:
     def advanced(y: Any) -> Any:
         def step(c: Any) -> Any:

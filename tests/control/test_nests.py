@@ -156,3 +156,19 @@ def test_second_derivatives_are_those_of_the_steps_one_by_one(seed: int) -> None
     found = cv.jit(lambda n, a, b: turned(Compiled, n)(a, b))
     for n in (0, 3):
         close(found(np.int64(n), a, b), turned(InPython, n)(a, b))
+
+
+def test_second_derivatives_of_a_nest_that_only_reads_are_those_of_the_steps_one_by_one() -> None:
+    _, a, b = operands(5)
+
+    def turned(how: Any, n: Any) -> Any:
+        def inner(t: Any, b: Any, s: Any) -> Any:
+            return how.repeat("while", t % 4, lambda u, s: s + cnp.sin(s * b[t + u]), s)
+
+        f = lambda s, b: how.repeat("fori", n, lambda t, s: inner(t, b, s), s)  # noqa: E731
+        slope = cv.grad(lambda s, b: cnp.sin(f(s, b)), (0, 1))
+        return cv.grad(lambda s, b: sum([cnp.sum(cnp.sin(x)) for x in slope(s, b)]), (0, 1))
+
+    found = cv.jit(lambda n, s, b: turned(Compiled, n)(s, b))
+    for n in (0, 1, 7):
+        close(found(np.int64(n), a[0], b), turned(InPython, n)(a[0], b))

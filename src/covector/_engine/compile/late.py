@@ -41,7 +41,10 @@ def updates_last(plan: Plan) -> Plan:
 
 
 def equations_last(program: Program) -> Program:
-    """The same Program with updates behind the other equations that read what they update."""
+    """The same Program with updates behind the other equations that read what they update.
+
+    Before fusion too: one loop nest would read what an update changes, and what it has made.
+    """
     if not any(isinstance(eqn.primitive, Update) for eqn in program.eqns):
         return program
     steps = [

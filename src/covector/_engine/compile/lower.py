@@ -15,7 +15,7 @@ from covector._engine.compile import points, unroll
 from covector._engine.compile.calls import called
 from covector._engine.compile.fuse import Nest, Plan, Single, fuse, stored_as
 from covector._engine.compile.instances import Instances
-from covector._engine.compile.late import updates_last
+from covector._engine.compile.late import equations_last, updates_last
 from covector._engine.compile.nest import Context
 from covector._engine.core.primitive import Primitive
 from covector._engine.ir.builder import (
@@ -112,7 +112,7 @@ class Lowering(Builder):
         self.job.explain(topic)(reason)
 
     def program(self, program: Program, inputs: Sequence[Place], outputs: Sequence[Place]) -> None:
-        plan = updates_last(fuse(program, self.job))
+        plan = updates_last(fuse(equations_last(program), self.job))
         places = dict(zip(program.inputs, inputs, strict=True))
         copies = _place_outputs(program, places, outputs)
         self._place_in_place(plan, places)
