@@ -184,9 +184,10 @@ class _Fitted:
 
 def makes_memory(eqn: Eqn, small: Fitting) -> bool:
     """Whether an equation fills a large array with one number, or is memory that something will fill."""
-    p, aval = eqn.primitive, eqn.outputs[0].aval
+    p = eqn.primitive
     if not p.scratch and not (p.fills and isinstance(eqn.inputs[0], Literal)):
         return False
+    aval = eqn.outputs[0].aval
     return dims.is_constant(aval.shape) and not small.is_tiny(aval)
 
 
