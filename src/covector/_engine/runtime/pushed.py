@@ -51,7 +51,7 @@ def _compiled_rule(
 
 def _reads_number_in_full(xs: Sequence[Any]) -> bool:
     """Whether a Python number may be read as it is written, and not in the dtype that it has alone."""
-    numbers = [type(x) in SCALARS for x in xs]
+    numbers = [isinstance(x, SCALARS) for x in xs]
     if not any(numbers):
         return False
     wide = [typeof(x).dtype.itemsize >= 8 for x, mine in zip(xs, numbers, strict=True) if not mine]
