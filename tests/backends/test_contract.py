@@ -176,7 +176,7 @@ def test_a_target_says_how_many_lanes() -> None:
     lanes = {str(d): target.lanes(d) for d in (dtypes.float64, dtypes.float32, dtypes.float16)}
     assert lanes == {"float64": 4, "float32": 8, "float16": 8}
     assert target.lanes(dtypes.int8) == 32
-    assert Target("model", 512).lanes(dtypes.bool_) == 32
+    assert Target("model", 512).lanes(dtypes.bool_) == 64
 
 
 # ----------------------------------------------------------------------------------- flags in eager calls

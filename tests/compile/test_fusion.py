@@ -223,6 +223,47 @@ def test_lanes_have_what_does_not_change_in_their_loop() -> None:
         np.testing.assert_allclose(jitted(x, y), f(np, x, y), rtol=1e-6)
 
 
+def _masked_addresses(f: Callable[..., Any], *args: Any) -> list[str]:
+    """How the address of each masked vector that is loaded is computed: the operation of LLVM's."""
+    text = covector.jit(f).lower(*args).compile().as_text("llvm")
+    lines = text.splitlines()
+    made = {line.split(" = ")[0].strip(): line.split(" = ")[1] for line in lines if " = " in line}
+    loads = [x for x in lines if "@llvm.masked.load" in x and " = call " in x]
+    return [made[x.split("(ptr ")[1].split(",")[0]].split()[0] for x in loads]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        lambda b, x: b.roll(x, 1, 0) + b.roll(x, -1, 0) + b.roll(x, 1, 1) - 4 * x,
+        lambda b, x: b.concatenate([x, x * 2, x + 1]),
+        lambda b, x: b.roll(x[:, ::-1], 3, 0) * x,
+        lambda b, x: b.roll(x * (1 + 2j), 1, 0) * x,
+        lambda b, x: b.pad(x, ((33, 3), (0, 5))) ** 2,
+        lambda b, x: b.roll(x[:, ::2], (1, -2), (0, 1)),
+    ],
+)
+def test_vectors_of_which_no_lane_is_read_are_in_memory(pieces: Callable[[Any, Any], Any]) -> None:
+    """A fold asks of each vector which piece it is of; where it is not of one, the address is far beyond its array."""
+
+    def run(b: Any, x: Any) -> Any:
+        y = pieces(b, x)
+        return y, y.sum(), (y * y).sum(1), y.sum(0)
+
+    x = np.random.default_rng(0).integers(-4, 5, (64, 70)).astype(np.float32)
+    for got, wanted in zip(covector.jit(lambda x: run(cnp, x))(x), run(np, x), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    found = _masked_addresses(lambda x: pieces(cnp, x).sum(), x)
+    assert "select" in found
+
+
+def test_vectors_close_to_their_array_are_read_without_asking() -> None:
+    x = np.ones((64, 64), np.float32)
+    found = _masked_addresses(lambda x: cnp.pad(x, ((0, 0), (3, 5))).sum(1), x)
+    assert found
+    assert "select" not in found
+
+
 def test_places_in_loops_of_other_lengths_are_others() -> None:
     """What the third element of one stack reads was taken for what the second of another does, and was not stored."""
     u32, u64 = np.uint32, np.uint64

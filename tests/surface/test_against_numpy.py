@@ -38,7 +38,7 @@ NAMES = [d.name for d in dtypes.STANDARD]
 # The dtype of the result is another one, on purpose, or as JAX's: floats of integers, no float64 of float32.
 OWN_DTYPE = {"reciprocal", "float_power", "vander", "round", "around", "square", "ldexp"}
 # We take what NumPy refuses, as JAX does: places out of bounds, negative powers, complex degrees, sums of no weights,
-# angles and sums of exponentials of complex numbers.
+# angles and sums of exponentials of complex numbers, medians of no rows along several axes.
 ACCEPTS = {
     "arctan2",
     "atan2",
@@ -47,6 +47,7 @@ ACCEPTS = {
     "average",
     "deg2rad",
     "degrees",
+    "median",
     "positive",
     "pow",
     "power",

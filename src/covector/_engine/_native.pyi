@@ -131,6 +131,9 @@ class Array(metaclass=ArrayType):
     def global_shards(self) -> list[Any]:
         """All parts of the array."""
     @property
+    def format(self) -> Any:
+        """The order of its axes in memory, and its sharding."""
+    @property
     def committed(self) -> bool:
         """Whether its device was asked for, by `device_put`, or that of what it was made from."""
     @property

@@ -38,7 +38,7 @@ def colocated_cpu_devices(devices_or_mesh: Any) -> Any:
 
 def _checked(name: str, x: Any) -> Any:
     """An array that goes in or comes out; ValueError for anything else."""
-    if not isinstance(x, Array):
+    if type(x) is not Array:
         raise ValueError(
             f"{name} takes and gives arrays alone{errors.at_user_line()}, not {type(x).__name__}"
         )

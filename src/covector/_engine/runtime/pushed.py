@@ -15,6 +15,7 @@ from covector._engine.base.caches import forgotten_by
 from covector._engine.base.config import config
 from covector._engine.core import levels
 from covector._engine.core.levels import LevelTracer
+from covector._engine.core.numbers import SCALARS
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import typeof
@@ -40,10 +41,21 @@ def _compiled_rule(
 ) -> tuple[Any, Any]:
     if primitive.effects or primitive.has_programs or primitive.online or primitive.axis_names:
         return primitive.jvp(primals, tangents)
+    if _reads_number_in_full(primals):
+        return primitive.jvp(primals, tangents)
     live = tuple([type(t) is not Zero for t in tangents])
     given = [t for t in tangents if type(t) is not Zero]
     out, pushed = _function_of(primitive, live)(*map(as_array, (*primals, *given)))
     return out, pushed
+
+
+def _reads_number_in_full(xs: Sequence[Any]) -> bool:
+    """Whether a Python number may be read as it is written, and not in the dtype that it has alone."""
+    numbers = [isinstance(x, SCALARS) for x in xs]
+    if not any(numbers):
+        return False
+    wide = [typeof(x).dtype.itemsize >= 8 for x, mine in zip(xs, numbers, strict=True) if not mine]
+    return not wide or any(wide)
 
 
 @functools.lru_cache(8192)

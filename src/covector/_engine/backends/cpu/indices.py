@@ -311,28 +311,34 @@ class LoopEmitter(Emitter):
         if self.uniform_index(d) and (not e.args or _is_uniform(e.args[0], self.lane)):
             return self.spread(self.one.value(e), register_element(e.dtype))
         mask = self.mask_of(e.args[0] if e.args else None)
-        stride = self.stride(d)
+        stride, safe = self.stride(d), self._instead(buffer, d) if e.args else None
         type_, near = memory_type(e.dtype, self.width), self.frame.target.loops.near
         if stride == 1:
             address = self.address(buffer, self.scalar_index(d))
             if mask is None:
                 raw = self.line(f"load {type_}, ptr {address}, align {e.dtype.itemsize}")
             else:
-                raw = self.masked_load(address, type_, e.dtype, mask)
+                raw = self.masked_load(address, type_, e.dtype, mask, safe)
             return self.from_memory(raw, e.dtype)
         if isinstance(stride, int) and 0 < abs(stride) <= near:
-            return self.from_memory(self._near(buffer, d, stride, type_, e.dtype, mask), e.dtype)
+            return self.from_memory(self._near(e, stride, mask, safe), e.dtype)
         addresses = self.addresses(buffer, d)
         return self.from_memory(self.gather(addresses, type_, e.dtype, mask), e.dtype)
 
-    def _near(
-        self, buffer: Buffer, d: Dim, stride: int, type_: str, dtype: np.dtype, mask: str | None
-    ) -> str:
+    def _instead(self, buffer: Buffer, d: Dim) -> str | None:
+        """What to read where no lane does; None if all places are in the buffer, or close to it."""
+        (low, high), size, beside = dims.bounds(d), buffer.size, self.frame.target.loops.beside
+        if low is None or high is None or not isinstance(size, int):
+            return self.frame.pointer(buffer)
+        return None if low >= -beside and high < size + beside else self.frame.pointer(buffer)
+
+    def _near(self, e: Expr, stride: int, mask: str | None, safe: str | None) -> str:
         """Elements that lie a few apart, or backwards: whole vectors are loaded, and the elements picked from them.
 
         Nothing is read before the first element or after the last; with a mask, nothing but its lanes' elements.
         """
-        width, step = self.width, abs(stride)
+        (buffer, d), dtype = e.attr, e.dtype  # type: ignore[misc]
+        width, step, type_ = self.width, abs(stride), memory_type(dtype, self.width)
         last = (width - 1) * step  # where the furthest element is, from the nearest
         if stride < 0:
             d = d - last
@@ -345,7 +351,7 @@ class LoopEmitter(Emitter):
                 raw = self.line(f"load {type_}, ptr {address}, align {dtype.itemsize}")
             else:
                 own = self._spread_apart(mask, [p - start for p in places])
-                raw = self.masked_load(address, type_, dtype, own)
+                raw = self.masked_load(address, type_, dtype, own, safe)
             lanes = ", ".join(
                 f"i32 {p - start if min(p // width, step - 1) == number else n + width}"
                 for n, p in enumerate(places)
@@ -426,9 +432,19 @@ class LoopEmitter(Emitter):
     def all_lanes(self) -> str:
         return "splat (i1 true)"
 
-    def masked_load(self, address: str, type_: str, dtype: np.dtype, mask: str) -> str:
-        name = f"@llvm.masked.load.{suffix(memory_element(dtype), self.width)}.p0"
+    def masked_load(
+        self, address: str, type_: str, dtype: np.dtype, mask: str, safe: str | None = None
+    ) -> str:
+        """A vector from memory: lanes that are masked out read nothing, and if all are, the address is the safe one.
+
+        Another may lie in no page of the process: that is no fault, but takes hundreds of cycles to find out.
+        """
         masks = vector("i1", self.width)
+        if safe is not None:
+            bits = self.line(f"bitcast {masks} {mask} to i{self.width}")
+            some = self.line(f"icmp ne i{self.width} {bits}, 0")
+            address = self.line(f"select i1 {some}, ptr {address}, ptr {safe}")
+        name = f"@llvm.masked.load.{suffix(memory_element(dtype), self.width)}.p0"
         self.module.declare(name, f"declare {type_} {name}(ptr, i32, {masks}, {type_})")
         return self.line(
             f"call {type_} {name}(ptr {address}, i32 {dtype.itemsize}, {masks} {mask}, {type_} zeroinitializer)"
@@ -570,11 +586,6 @@ class LoopEmitter(Emitter):
         return literal(value, dtype, self.width)
 
 
-def _has_payload(d: Dim) -> bool:
-    """Whether an index comes from data."""
-    return any(isinstance(a.payload, Expr) for a in dims.factors(d))
-
-
 def _is_uniform(e: Expr, lane: str | None) -> bool:
     """Whether a condition is surely the same in all lanes: it depends on indices without the lane only."""
     for node in nodes((e,), set()):
@@ -582,6 +593,6 @@ def _is_uniform(e: Expr, lane: str | None) -> bool:
             return False
         if node.op == "index" and lane is not None:
             d: Any = node.attr
-            if ix.depends(d, lane) or _has_payload(d):
+            if ix.depends(d, lane) or index_values(d):
                 return False
     return True
