@@ -173,3 +173,6 @@ def test_what_is_served_of_the_inside_is_there() -> None:
             assert row.needed_by
             if row.name:
                 assert getattr(module, row.name) is not None
+    ours = [m for name, m in sys.modules.items() if name.partition(".")[0] == "covector"]
+    inside = [x.__name__ for m in ours for x in vars(m).values() if type(x).__name__ == "View"]
+    assert not inside, "what is served has taken the places of modules of ours"
