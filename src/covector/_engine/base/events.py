@@ -31,11 +31,36 @@ Listener = Callable[..., Any]
 TRACED = "/jax/core/compile/jaxpr_trace_duration"
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
-# Tuples, which are replaced as a whole: listeners may come and go while others are told.
-_events: tuple[Listener, ...] = ()
-_durations: tuple[Listener, ...] = ()
-_spans: tuple[Listener, ...] = ()
-_scalars: tuple[Listener, ...] = ()
+
+class _Listeners:
+    """Those who listen to one kind of events; `name` is that of the function that lets one go."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.all: tuple[
+            Listener, ...
+        ] = ()  # replaced as a whole: they come and go while others are told
+
+    def tell(self, *what: Any, **kwargs: str | int) -> None:
+        for listener in self.all:
+            listener(*what, **kwargs)
+
+    def add(self, listener: Listener) -> None:
+        self.all = (*self.all, listener)
+
+    def remove(self, listener: Listener) -> None:
+        if listener not in self.all:
+            raise ValueError(
+                f"{self.name} of {listener!r}{errors.at_user_line()}: it is not among the {len(self.all)} listeners"
+            )
+        place = self.all.index(listener)
+        self.all = self.all[:place] + self.all[place + 1 :]
+
+
+_events = _Listeners("unregister_event_listener")
+_durations = _Listeners("unregister_event_duration_listener")
+_spans = _Listeners("unregister_event_time_span_listener")
+_scalars = _Listeners("unregister_scalar_listener")
 
 
 def record_event(event: str, **kwargs: str | int) -> None:
@@ -50,8 +75,7 @@ def record_event(event: str, **kwargs: str | int) -> None:
     >>> heard
     [('/mine/saved', {'step': 3})]
     """
-    for told in _events:
-        told(event, **kwargs)
+    _events.tell(event, **kwargs)
 
 
 def record_event_duration_secs(event: str, duration: float, **kwargs: str | int) -> None:
@@ -60,8 +84,7 @@ def record_event_duration_secs(event: str, duration: float, **kwargs: str | int)
     >>> from covector import monitoring
     >>> monitoring.record_event_duration_secs("/mine/saved", 0.5)
     """
-    for told in _durations:
-        told(event, duration, **kwargs)
+    _durations.tell(event, duration, **kwargs)
 
 
 def record_event_time_span(
@@ -72,8 +95,7 @@ def record_event_time_span(
     >>> from covector import monitoring
     >>> monitoring.record_event_time_span("/mine/saved", 10.0, 10.5)
     """
-    for told in _spans:
-        told(event, start_time, end_time, **kwargs)
+    _spans.tell(event, start_time, end_time, **kwargs)
 
 
 def record_scalar(event: str, value: float | int, **kwargs: str | int) -> None:
@@ -82,8 +104,7 @@ def record_scalar(event: str, value: float | int, **kwargs: str | int) -> None:
     >>> from covector import monitoring
     >>> monitoring.record_scalar("/mine/bytes", 1024)
     """
-    for told in _scalars:
-        told(event, value, **kwargs)
+    _scalars.tell(event, value, **kwargs)
 
 
 def register_event_listener(callback: Listener) -> None:
@@ -93,8 +114,7 @@ def register_event_listener(callback: Listener) -> None:
     >>> monitoring.register_event_listener(listener := lambda event, **options: None)
     >>> monitoring.unregister_event_listener(listener)
     """
-    global _events
-    _events = (*_events, callback)
+    _events.add(callback)
 
 
 def register_event_duration_secs_listener(callback: Listener) -> None:
@@ -113,8 +133,7 @@ def register_event_duration_secs_listener(callback: Listener) -> None:
     >>> [event.rpartition("/")[2] for event, options in heard]
     ['jaxpr_trace_duration', 'backend_compile_duration']
     """
-    global _durations
-    _durations = (*_durations, callback)
+    _durations.add(callback)
 
 
 def register_event_time_span_listener(callback: Listener) -> None:
@@ -124,8 +143,7 @@ def register_event_time_span_listener(callback: Listener) -> None:
     >>> monitoring.register_event_time_span_listener(listener := lambda event, start, end, **options: None)
     >>> monitoring.unregister_event_time_span_listener(listener)
     """
-    global _spans
-    _spans = (*_spans, callback)
+    _spans.add(callback)
 
 
 def register_scalar_listener(callback: Listener) -> None:
@@ -135,19 +153,7 @@ def register_scalar_listener(callback: Listener) -> None:
     >>> monitoring.register_scalar_listener(listener := lambda event, value, **options: None)
     >>> monitoring.unregister_scalar_listener(listener)
     """
-    global _scalars
-    _scalars = (*_scalars, callback)
-
-
-def _without(
-    listeners: tuple[Listener, ...], callback: Listener, name: str
-) -> tuple[Listener, ...]:
-    if callback not in listeners:
-        raise ValueError(
-            f"{name} of {callback!r}{errors.at_user_line()}: it is not among the {len(listeners)} listeners"
-        )
-    place = listeners.index(callback)
-    return listeners[:place] + listeners[place + 1 :]
+    _scalars.add(callback)
 
 
 def unregister_event_listener(callback: Listener) -> None:
@@ -157,8 +163,7 @@ def unregister_event_listener(callback: Listener) -> None:
     >>> monitoring.register_event_listener(print)
     >>> monitoring.unregister_event_listener(print)
     """
-    global _events
-    _events = _without(_events, callback, "unregister_event_listener")
+    _events.remove(callback)
 
 
 def unregister_event_duration_listener(callback: Listener) -> None:
@@ -168,8 +173,7 @@ def unregister_event_duration_listener(callback: Listener) -> None:
     >>> monitoring.register_event_duration_secs_listener(print)
     >>> monitoring.unregister_event_duration_listener(print)
     """
-    global _durations
-    _durations = _without(_durations, callback, "unregister_event_duration_listener")
+    _durations.remove(callback)
 
 
 def unregister_event_time_span_listener(callback: Listener) -> None:
@@ -179,8 +183,7 @@ def unregister_event_time_span_listener(callback: Listener) -> None:
     >>> monitoring.register_event_time_span_listener(print)
     >>> monitoring.unregister_event_time_span_listener(print)
     """
-    global _spans
-    _spans = _without(_spans, callback, "unregister_event_time_span_listener")
+    _spans.remove(callback)
 
 
 def unregister_scalar_listener(callback: Listener) -> None:
@@ -190,8 +193,7 @@ def unregister_scalar_listener(callback: Listener) -> None:
     >>> monitoring.register_scalar_listener(print)
     >>> monitoring.unregister_scalar_listener(print)
     """
-    global _scalars
-    _scalars = _without(_scalars, callback, "unregister_scalar_listener")
+    _scalars.remove(callback)
 
 
 def clear_event_listeners() -> None:
@@ -200,14 +202,14 @@ def clear_event_listeners() -> None:
     >>> from covector import monitoring
     >>> monitoring.clear_event_listeners()
     """
-    global _events, _durations, _spans, _scalars
-    _events = _durations = _spans = _scalars = ()
+    for kind in (_events, _durations, _spans, _scalars):
+        kind.all = ()
 
 
 @contextmanager
 def measured(event: str, name: str) -> Generator[None]:
     """Records how long the block takes, and when, under the name of a function."""
-    if not (_durations or _spans or _scalars):
+    if not (_durations.all or _spans.all or _scalars.all):
         yield
         return
     start = time.time()
