@@ -42,6 +42,7 @@ nb::object checked(PyObject* made) {
 }
 
 nb::dict stats_dict() {
+    queue_settle();
     const MemoryStats stats = memory_stats();
     nb::dict made;
     made["bytes_in_use"] = stats.bytes_in_use;

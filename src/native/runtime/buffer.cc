@@ -29,6 +29,10 @@ Buffer* buffer_new_large(int64_t bytes) {
     if (buffer == nullptr) return nullptr;
     buffer->data = memory_alloc(bytes, &buffer->data_capacity);
     if (buffer->data == nullptr) {
+        queue_settle();  // a result may be known before what it was made of is free
+        buffer->data = memory_alloc(bytes, &buffer->data_capacity);
+    }
+    if (buffer->data == nullptr) {
         memory_free(buffer, buffer->block_capacity);
         return nullptr;
     }

@@ -221,6 +221,13 @@ Status queue_synchronize() {
     return {};
 }
 
+void queue_settle() {
+    Queue* queue = g_queue;
+    const Outside outside;
+    std::unique_lock<std::mutex> lock(queue->mutex);
+    queue->done.wait(lock, [&] { return !queue->busy || queue->running != nullptr; });
+}
+
 void queue_close() {
     std::lock_guard<std::mutex> lock(g_queue->mutex);
     g_queue->closed = true;

@@ -35,6 +35,7 @@ Status queue_wait_for_room();
 void queue_wait_for(Buffer* buffer);
 bool queue_is_awake();                // the worker runs or spins
 Status queue_synchronize();           // waits until what is queued now is done
+void queue_settle();                  // waits until the memory that a finished task held is free
 void queue_close();                   // nothing more is begun: the process ends
 bool set_async(bool enabled);         // the previous setting
 bool async_enabled();
