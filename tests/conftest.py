@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ os.environ["COVECTOR_CACHE_DIR"] = _CACHE.name
 os.environ.setdefault("COVECTOR_VERIFY", "1")
 os.environ.setdefault("COVECTOR_TRIM_TRACEBACKS", "0")  # who reads a failure here wants our frames
 
+import covector  # noqa: E402
+
 # A shell starts its background jobs deaf to Ctrl-C, and their children inherit it: what tests send must arrive.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -24,6 +27,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture
+def afresh() -> Iterator[None]:
+    """For tests that change what the compiler decides by: they find nothing made before, and leave nothing made so."""
+    covector.clear_caches()
+    yield
+    covector.clear_caches()
 
 
 @pytest.fixture

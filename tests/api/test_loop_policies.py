@@ -89,12 +89,11 @@ def close(found: Any, wanted: Any) -> None:
 
 
 @pytest.fixture
-def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_rows(monkeypatch: pytest.MonkeyPatch, afresh: None) -> None:
     """Room for four steps, and four states."""
     monkeypatch.setattr(unwind, "LEAST_DIGITS", 2)
     for name in ("BOUNDED", "MANY"):
         monkeypatch.setattr(while_, name, unwind.Room(1 << 20, 4, 1 << 20, 2))
-    cv.clear_caches()
 
 
 @pytest.mark.parametrize("policy", POLICIES)

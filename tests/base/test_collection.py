@@ -73,11 +73,11 @@ def test_threads_that_compile_side_by_side() -> None:
     def other() -> None:
         with NO_COLLECTION:
             inside.set()
-            leave.wait(30)
+            leave.wait(300)
 
     thread = threading.Thread(target=other)
     thread.start()
-    assert inside.wait(30)
+    assert inside.wait(300)
     with NO_COLLECTION:
         pass
     assert not gc.isenabled()
@@ -94,11 +94,11 @@ def test_a_child_of_fork_collects_though_another_thread_was_compiling() -> None:
     def other() -> None:
         with NO_COLLECTION:
             inside.set()
-            leave.wait(30)
+            leave.wait(300)
 
     thread = threading.Thread(target=other)
     thread.start()
-    assert inside.wait(30)
+    assert inside.wait(300)
     child = os.fork()
     if child == 0:
         os._exit(0 if gc.isenabled() else 1)

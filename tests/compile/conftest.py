@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.compile.pool import MADE
 
 _TOTAL = {"functions": 0, "kernels": 0}
@@ -18,6 +19,7 @@ def pytest_sessionfinish(session: Any) -> None:
         _add(MADE)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """A worker is done."""
     _add(getattr(node, "workeroutput", {}).get("made", {}))

@@ -50,11 +50,10 @@ def kernel_of(f: Callable[..., Any], *args: Any, target: Any = JOB.target) -> Ke
 
 
 @pytest.fixture
-def all_called(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def all_called(monkeypatch: pytest.MonkeyPatch, afresh: None) -> Iterator[None]:
     """Whatever may be a function is one; nothing comes from the disk."""
     limits = Limits(**EVERYTHING)  # type: ignore[arg-type]
     monkeypatch.setattr(lower, "called", lambda program, _: called(program, limits))
-    cv.clear_caches()
     with config.override(cache=False):
         yield
 

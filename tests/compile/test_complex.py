@@ -261,7 +261,7 @@ def test_the_first_program_of_a_process_may_be_complex(tmp_path: Path) -> None:
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         env={**os.environ, "COVECTOR_CACHE_DIR": str(tmp_path)},
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.counts import calls
 
 import covector
 from covector import lax, numpy as cnp
@@ -168,30 +168,15 @@ def work(make: Callable[[int], tuple[Any, ...]], count: int, donated: bool) -> d
     """How many functions tracing calls, and passes, their proofs included, and emission; and how long the text is."""
     function, *args = make(count)
     jitted: Any = covector.jit(function)
-    called = 0
-
-    def see(frame: object, event: str, arg: object) -> None:
-        nonlocal called
-        called += event in ("call", "c_call")
-
-    def calls(run: Callable[[], Any]) -> tuple[int, Any]:
-        nonlocal called
-        called, before = 0, sys.getprofile()
-        sys.setprofile(see)
-        try:
-            result = run()
-        finally:
-            sys.setprofile(before)
-        return called, result
-
     tracing, traced = calls(lambda: jitted.trace(*args))
     program = traced.program
     inputs = tuple(range(len(program.inputs))) if donated else ()
     job = job_of(backend.BACKEND, inputs)
-    passes, kernels = calls(lambda: run_passes(program, TO_KERNEL, job))
+    passes, kernels = calls(lambda: run_passes(program, TO_KERNEL, job), afresh=False)
     kernel = kernels["memory"]
     assert isinstance(kernel, Kernel)
-    emission, module = calls(lambda: emit(kernel, job.target, backend.processor()).text())
+    emitted = lambda: emit(kernel, job.target, backend.processor()).text()  # noqa: E731
+    emission, module = calls(emitted, afresh=False)
     lines = module.count("\n")
     return {"tracing": tracing, "passes": passes, "emission": emission, "text": lines}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.counts import calls
 
 import covector as cv
 import covector.numpy as cnp
@@ -88,18 +88,8 @@ def size(f: Function, x: Any) -> int:
 
 def calls_of(f: Function, x: Any) -> int:
     """How many functions are called while a function is traced."""
-    called, before, jitted = 0, sys.getprofile(), cv.jit(f)
-
-    def see(frame: object, event: str, arg: object) -> None:
-        nonlocal called
-        called += event in ("call", "c_call")
-
-    sys.setprofile(see)
-    try:
-        jitted.trace(x)
-    finally:
-        sys.setprofile(before)
-    return called
+    jitted = cv.jit(f)
+    return calls(lambda: jitted.trace(x))[0]
 
 
 @pytest.mark.parametrize("make", CASES, ids=lambda f: f.__name__)

@@ -241,6 +241,7 @@ def test_gradients_of_batches(name: str, rng: np.random.Generator) -> None:
     assert_close(found, [np.stack(column) for column in zip(*each, strict=True)])
 
 
+@pytest.mark.usefixtures("afresh")
 @pytest.mark.parametrize("tape", [0, 50, 1000], ids=lambda n: f"{n} bytes")
 @pytest.mark.parametrize("steps", [1, 8, 9, 64, 65, 150])
 def test_states_that_are_kept_are_few(

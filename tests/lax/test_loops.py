@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.counts import lines_in_loops
 
 from covector import grad, jacfwd, jit, jvp, lax, make_jaxpr, numpy as cnp, vmap
 from covector._engine.base.config import config
@@ -110,7 +110,7 @@ def test_gradients_against_finite_differences() -> None:
 
 
 def test_updates_run_in_place() -> None:
-    """Time is linear in the length, with an update in each step and a choice around it."""
+    """Nothing is copied in a step that updates one element, in a choice: the time would be quadratic."""
 
     def fill(n: int) -> Any:
         def step(c: Any) -> Any:
@@ -119,18 +119,11 @@ def test_updates_run_in_place() -> None:
 
         return jit(lambda x: lax.while_loop(lambda c: c[0] < n, step, (0, x))[1], donate_argnums=0)
 
-    times: list[float] = []
-    for n in (20_000, 200_000):
-        f, best = fill(n), 1e9
-        found = f(cnp.zeros(n))
-        np.testing.assert_array_equal(np.asarray(found)[:7], [0, 0, 0, 3, 0, 0, 6])
-        for _ in range(3):
-            x = cnp.zeros(n)
-            start = time.perf_counter()
-            f(x).block_until_ready()
-            best = min(best, time.perf_counter() - start)
-        times.append(best)
-    assert times[1] < 40 * max(times[0], 2e-4)
+    inside = lines_in_loops(fill(2000), cnp.zeros(2000))
+    assert any("convert<float32>" in line for line in inside)
+    assert not any("(2000)" in line or line.startswith("for") for line in inside), inside
+    n = np.arange(2000)
+    np.testing.assert_array_equal(fill(2000)(cnp.zeros(2000)), np.where(n % 3 == 0, n, 0))
 
 
 def test_loops_nested_deep() -> None:

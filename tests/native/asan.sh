@@ -31,6 +31,7 @@ cp "$build"/_native*.so "$site/covector/_engine/"
 [ $# -gt 0 ] || set -- tests/native/test_*.py tests/runtime/test_tape.py tests/runtime/test_mapped.py \
   tests/runtime/test_twins.py tests/runtime/test_robustness.py tests/api/test_refs_native.py \
   tests/api/test_native_forms.py tests/api/test_callbacks.py tests/api/test_modes.py \
+  tests/api/test_nesting.py tests/lax/test_loops.py \
   tests/surface/test_sort.py tests/surface/test_linalg.py tests/surface/test_fft.py \
   tests/surface/test_elementwise.py tests/surface/test_ordering.py tests/lax/test_convolution.py \
   tests/lax/test_windows.py tests/control/test_loop.py

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -128,6 +129,30 @@ def make(native: ModuleType, lib: ctypes.CDLL, address: Callable[[str], int]):
         return native.Executable(address(name), inputs, outputs, keepalive=lib, **options)
 
     return build
+
+
+class Gate:
+    """Programs that wait until a test lets them go on: what is pending meanwhile is so on any machine."""
+
+    def __init__(self, make: Callable[..., Any], lib: ctypes.CDLL) -> None:
+        self._open = ctypes.c_int32.in_dll(lib, "gate_open")
+        # So long that the worker alone runs it: a thread that waits has to hear what opens the gate.
+        self.program = make("add_one_after_the_gate", cost_ns=10**9)
+        self.shut()
+
+    def shut(self) -> None:
+        self._open.value = 0
+
+    def open(self) -> None:
+        self._open.value = 1
+
+
+@pytest.fixture
+def gate(make: Callable[..., Any], lib: ctypes.CDLL) -> Iterator[Gate]:
+    """A gate that is shut, and is open again when the test ends."""
+    found = Gate(make, lib)
+    yield found
+    found.open()
 
 
 @pytest.fixture

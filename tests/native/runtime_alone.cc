@@ -7,10 +7,13 @@
 #include <vector>
 
 #include "runtime/blas.h"
+#include "runtime/conv.h"
+#include "runtime/conv_narrow.h"
 #include "runtime/executable.h"
 #include "runtime/pool.h"
 #include "runtime/queue.h"
 #include "runtime/runtime.h"
+#include "runtime/scatter.h"
 #include "runtime/sort.h"
 
 using namespace covector;
@@ -91,6 +94,42 @@ void check_routines() {
     for (char times : seen) require(times == 1, "a parallel loop is wrong");
 }
 
+// Sums at single indices: few places, which have copies, and many.
+void check_scatter(int64_t places) {
+    const int64_t count = 70'000;
+    std::vector<int32_t> indices(count);
+    for (int64_t i = 0; i < count; ++i) indices[i] = static_cast<int32_t>(i * 7919 % places);
+    const std::vector<float> updates(count, 1);
+    std::vector<float> sums(places);
+    std::vector<int32_t> wanted(places);
+    for (int32_t index : indices) ++wanted[index];
+    require(cv_scatter(indices.data(), updates.data(), sums.data(), 11, 1, 0, 0, 4, count, 1, 1, places, 1,
+                       1, 1) == 0, "a scatter fails");
+    for (int64_t i = 0; i < places; ++i) require(sums[i] == wanted[i], "a scatter is wrong");
+}
+
+// Of ones: each result counts the numbers that it is a sum of.
+void check_convolution() {
+    const int64_t batch = 3, size = 65, window = 3, taken = 8, made = 40;
+    const Convolution conv{1, 1, batch, taken, made,
+                           {{size, window, size, 1, 1, 1, 1, taken, taken * made, made},
+                            {1, 1, 1, 1, 0, 1, 1, 0, 0, 0},
+                            {1, 1, 1, 1, 0, 1, 1, 0, 0, 0}},
+                           size * taken, 1, 1, made, size * made, 1};
+    const auto* numbers = reinterpret_cast<const int64_t*>(&conv);
+    const std::vector<float> lhs(batch * size * taken, 1), rhs(window * taken * made, 1);
+    const std::vector<uint16_t> narrow_lhs(lhs.size(), 0x3F80), narrow_rhs(rhs.size(), 0x3F80);
+    std::vector<float> out(batch * size * made), narrow(out.size());
+    require(cv_sconv(lhs.data(), rhs.data(), out.data(), numbers) == 0, "a convolution fails");
+    require(cv_bconv(narrow_lhs.data(), narrow_rhs.data(), narrow.data(), numbers) == 0,
+            "a narrow convolution fails");
+    for (size_t i = 0; i < out.size(); ++i) {
+        const int64_t place = static_cast<int64_t>(i) / made % size;
+        const float sum = static_cast<float>((place == 0 || place == size - 1 ? 2 : 3) * taken);
+        require(out[i] == sum && narrow[i] == sum, "a convolution is wrong");
+    }
+}
+
 // Many threads call at once, here and in the queue, with results that other threads wait for and free,
 // while loops of some run in the pool and memory goes back.
 class Crowd {
@@ -105,6 +144,7 @@ public:
         program_->unref();
         failing_->unref();
         donating_->unref();
+        repeating_->unref();
     }
 
     void run() {
@@ -124,9 +164,13 @@ private:
         for (int round = 0; round < kRounds; ++round) {
             exchange(thread + round, round % 2 == 0 ? kLong : 0, round % 8 == 7);
             if (round % 4 == 0) check_loop();
+            if (round % 8 == 1) repeat();
             if (round % 16 == 3) donate(round % 32 == 3 ? kLong : 0);
             if (round % 50 == 7) require(queue_synchronize().ok(), "the queue is not done");
             if (round % 64 == 9) clear_memory_cache();
+            if (round % 50 == 13) check_scatter(thread % 2 == 0 ? 300 : 50'000);
+            if (round % 50 == 29) check_convolution();
+            if (round % 16 == 5) queue_settle();
             require(memory_stats().bytes_in_use > 0, "memory is counted wrong");
         }
     }
@@ -147,6 +191,14 @@ private:
             require(status.error == 7, "a call fails");
         }
         free(found);
+    }
+
+    // A loop of unknown length is queued until a run of it was seen to end.
+    void repeat() {
+        Buffer* made = nullptr;
+        require(call(repeating_, x_, 0, &made).ok(), "a call fails");
+        require(buffer_wait(made).ok() && first(made) == 1, "a result is wrong");
+        free(made);
     }
 
     void donate(int64_t cost_ns) {
@@ -184,10 +236,17 @@ private:
         return made;
     }
 
+    static Executable* repeating() {
+        Executable* made = executable_of(add_one);
+        made->repeats = true;
+        return made;
+    }
+
     Buffer* x_;
     Executable* program_ = executable_of(add_one);
     Executable* failing_ = executable_of(fail);
     Executable* donating_ = donating();
+    Executable* repeating_ = repeating();
     std::atomic<Buffer*> places_[kThreads];
 };
 
@@ -197,6 +256,8 @@ int main() {
     runtime_start(Host{});
     check_calls();
     check_routines();
+    for (int64_t places : {1, 300, 50'000}) check_scatter(places);
+    check_convolution();
     Crowd().run();
     require(queue_synchronize().ok(), "the queue is not done");
     runtime_close();

@@ -307,7 +307,7 @@ def test_nothing_is_kept_of_a_batch() -> None:
         cv.grad(lambda x: cnp.sum(cv.vmap(lambda y: cnp.sin(y * 2))(x))),
     ]
     for call in calls * 3:
-        call(big)
+        cv.block_until_ready(call(big))
     gc.collect()
     gc.disable()
     try:

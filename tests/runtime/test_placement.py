@@ -106,12 +106,12 @@ def test_live_arrays_are_found_wherever_they_are() -> None:
     def wait() -> None:
         elsewhere = cnp.ones(17)
         begun.set()
-        done.wait(10)
+        done.wait()
         del elsewhere
 
     thread = threading.Thread(target=wait)
     thread.start()
-    begun.wait(10)
+    begun.wait()
     try:
         found = cv.live_arrays()
         assert {11, 12, 13, 14, 15, 16, 17} <= {x.size for x in found}

@@ -1,6 +1,6 @@
 """What must never crash, hang or lose a value: threads, forks, signals, exits, memory limits.
 
-Each case is a process of its own with a time limit.
+Each case is a process of its own.  Its time limit is for what hangs: nothing else depends on how fast the machine is.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 HEAD = """
-import os, signal, sys, threading, time
+import ctypes, os, signal, sys, threading, time
 import numpy as np
 import covector as cv, covector.numpy as cnp
+from covector._engine import _native
 from covector import lax, random
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
@@ -27,10 +28,21 @@ def raises(kinds, f, *words):
         assert all(w in str(e) for w in words), str(e)
         return
     raise AssertionError("no error")
+
+def hold():
+    # Nothing in the queue goes on until the event that this returns is set.
+    opened = threading.Event()
+    entry = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 3)(lambda *_: not opened.wait())
+    address = ctypes.cast(entry, ctypes.c_void_p).value
+    _native.Executable(address, [], [(11, (1,), False)], cost_ns=10**9, keepalive=entry).execute([])
+    return opened
+
+def interrupt_soon():
+    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 """
 
 
-def run(script: str, *, head: str = HEAD, code: int = 0, seconds: float = 30, **env: str) -> str:
+def run(script: str, *, head: str = HEAD, code: int = 0, seconds: float = 300, **env: str) -> str:
     """What the script prints; it must end with this exit code within the time."""
     done = subprocess.run(
         [sys.executable, "-c", head + textwrap.dedent(script)],
@@ -110,13 +122,10 @@ def test_callbacks_in_threads_forks_and_at_exit() -> None:
 
 
 def test_exit_does_not_wait_for_what_nobody_reads() -> None:
-    run(
-        """
-        f = cv.jit(lambda x: lax.fori_loop(0, 2 * 10**10, lambda i, y: cnp.sin(y) + y * .5, x))
+    run("""
+        f = cv.jit(lambda x: lax.fori_loop(0, 2 * 10**12, lambda i, y: cnp.sin(y) + y * .5, x))
         f(cnp.float32(1))
-        """,
-        seconds=20,
-    )
+    """)
 
 
 def test_exit_without_cleaning_up() -> None:
@@ -155,20 +164,20 @@ atexit.register(late)
 def test_fork_while_another_thread_imports() -> None:
     """What is half imported would stay so in the child, and what it holds would be held for ever."""
     run("""
-        import tempfile, types
+        import builtins, tempfile, types
         from covector._engine.base.locks import COMPILING, import_late
-        folder = tempfile.mkdtemp()
-        open(folder + "/slow_to_import.py", "w").write("import time; time.sleep(1); done = True")
+        folder, builtins.began = tempfile.mkdtemp(), threading.Event()
+        open(folder + "/slow_to_import.py", "w").write("import time; began.set(); time.sleep(1); done = True")
         sys.path.insert(0, folder)
         def work():
             with COMPILING: import_late("slow_to_import")
         thread = threading.Thread(target=work)
         thread.start()
-        time.sleep(0.2)
+        began.wait()
         assert "slow_to_import" in sys.modules
         pid = os.fork()
         if pid == 0:
-            signal.alarm(10)
+            signal.alarm(120)
             os._exit(0 if import_late("slow_to_import").done else 1)
         assert os.waitpid(pid, 0)[1] == 0, "the child hung or died"
         thread.join()
@@ -190,14 +199,14 @@ def test_forks_wait_for_locks_in_any_order() -> None:
             for _ in range(10):
                 pid = os.fork()
                 if pid == 0:
-                    signal.alarm(10)
+                    signal.alarm(120)
                     with mine, COMPILING: os._exit(0)
                 assert os.waitpid(pid, 0)[1] == 0, "the child hung or died"
             done.append(1)
         done = []
         forking = [threading.Thread(target=fork, daemon=True) for _ in range(2)]
         for t in forking: t.start()
-        for t in forking: t.join(20)
+        for t in forking: t.join(200)
         assert len(done) == 2, done
     """)
 
@@ -218,7 +227,7 @@ def test_fork_while_other_threads_compile_and_compute() -> None:
         for _ in range(8):
             pid = os.fork()
             if pid == 0:
-                signal.alarm(10)
+                signal.alarm(120)
                 ok = cv.jit(lambda x: cnp.cos(x) + 1)(cnp.zeros(7)).tolist() == [2.0] * 7
                 ok = ok and float((a @ a)[0, 0]) == 300
                 os._exit(0 if ok else 1)
@@ -241,7 +250,7 @@ def test_processes(method: str, tmp_path: Path) -> None:
         "        assert [float(y) for y in pool.map(work, arrays)] == [0, 512, 2048, 4608]\n"
     )
     done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=40, check=False
+        [sys.executable, script], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
 
@@ -253,16 +262,15 @@ def test_interrupt_in_a_long_loop() -> None:
     """Ctrl-C ends the wait, not the computation; what was donated to it is not lost."""
     run("""
         def f(x):
-            y = lax.fori_loop(0, 10**8, lambda i, y: cnp.sin(y) + y * .5, x[0])
+            y = lax.fori_loop(0, 10**7, lambda i, y: cnp.sin(y) + y * .5, x[0])
             return x.at[0].set(y)
-        f = cv.jit(f, donate_argnums=0)
-        f.lower(cnp.ones(5000)).compile()
-        y = f(cnp.ones(5000))
-        start = time.perf_counter()
-        threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-        raises(KeyboardInterrupt, y.block_until_ready)
-        assert time.perf_counter() - start < 1.5
+        f, x = cv.jit(f, donate_argnums=0), cnp.ones(5000)
+        f.lower(x).compile()
+        opened = hold()
+        y = f(x)
+        raises(KeyboardInterrupt, lambda: (interrupt_soon(), y.block_until_ready()))
         assert not y.is_ready()
+        opened.set()
         assert np.asarray(y)[1:].tolist() == [1.0] * 4999
     """)
 
@@ -286,8 +294,7 @@ def test_a_loop_without_an_end(loop: str) -> None:
                 ticks.append(float(cv.jit(lambda x: x + len(ticks))(1.0)))
             os.kill(os.getpid(), signal.SIGINT)
         thread = threading.Thread(target=tick)
-        thread.start()
-        raises(KeyboardInterrupt, lambda: ({loop}).block_until_ready())
+        raises(KeyboardInterrupt, lambda: (thread.start(), ({loop}).block_until_ready()))
         thread.join()
         assert ticks == [1, 2, 3, 4]
         os._exit(0)  # it never ends
@@ -295,11 +302,16 @@ def test_a_loop_without_an_end(loop: str) -> None:
 
 
 def test_loops_that_ended_soon_run_at_once() -> None:
-    """A loop whose last run was short is not handed to another thread."""
+    """A loop whose last run was short is not handed to another thread; what the system stopped on its way was long."""
     run("""
         f = cv.jit(lambda x: lax.while_loop(lambda y: y < 100, lambda y: y * 2 + 1, x))
-        f(1.0).block_until_ready()
-        assert all(f(1.0).is_ready() for _ in range(3))
+        for _ in range(200):
+            f(1.0).block_until_ready()
+            opened = hold()  # what is handed over is not ready
+            ready = f(1.0).is_ready()
+            opened.set()
+            if ready: break
+        else: raise AssertionError("each was handed over")
     """)
 
 
@@ -307,16 +319,20 @@ def test_interrupt_while_the_queue_is_full() -> None:
     """Nothing is given up for a call that waits for room."""
     run("""
         step = cv.jit(lambda x: (x.sort() + 1), donate_argnums=0)
-        x = step(cnp.zeros(1_000_000))
-        threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-        start, n = time.perf_counter(), 1
+        x, n = step(cnp.zeros(100_000)), 1
+        def interrupt():
+            while n < 64: time.sleep(0.01)
+            interrupt_soon()
+        opened = hold()
+        threading.Thread(target=interrupt).start()
         try:
             while True:
                 x = step(x)
                 n += 1
         except KeyboardInterrupt:
-            assert time.perf_counter() - start < 1.5
-        assert n > 64
+            pass
+        opened.set()
+        assert n >= 64
         assert float(x[0]) in (n, n + 1)
     """)
 
@@ -324,7 +340,6 @@ def test_interrupt_while_the_queue_is_full() -> None:
 def test_interrupts_at_any_time() -> None:
     """While a function is traced, compiled or run: afterwards everything works as before."""
     run("""
-        from covector._engine import _native
         def interrupt(*_): raise KeyboardInterrupt
         signal.signal(signal.SIGALRM, interrupt)
         x = cnp.ones(5)

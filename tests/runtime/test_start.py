@@ -26,7 +26,7 @@ LATER = (
 def run(code: str) -> str:
     """What a fresh interpreter prints."""
     process = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=300
     )
     assert process.returncode == 0, process.stderr
     return process.stdout

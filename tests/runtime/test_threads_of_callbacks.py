@@ -13,7 +13,7 @@ import pytest
 
 PRELUDE = '''
 import faulthandler
-faulthandler.dump_traceback_later(150, exit=True)
+faulthandler.dump_traceback_later(400, exit=True)
 import os, signal, threading, time
 import numpy as np
 import covector as cv
@@ -184,5 +184,5 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_threads(name: str) -> None:
     code = PRELUDE + textwrap.dedent(PROGRAMS[name]) + "\nassert float(outer(x)) == want\n"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-4000:]

@@ -51,7 +51,7 @@ print(__name__, sys.argv[1:], type(found.a).__module__)
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "covector.as_jax", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd)
 
 
 def test_a_script(tmp_path: Path) -> None:

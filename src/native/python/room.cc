@@ -19,8 +19,8 @@
 
 #include "python/state.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CV_ONE_STACK  // sanitizers know the thread's own alone
+#if defined(__SANITIZE_THREAD__)
+#define CV_ONE_STACK  // it knows the thread's own alone
 #endif
 #if !defined(__GLIBC__)
 #define CV_ONE_STACK  // without functions that change it
@@ -30,6 +30,9 @@
 #include <ucontext.h>
 #include <unistd.h>
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 namespace covector {
 
@@ -37,9 +40,14 @@ constinit thread_local uintptr_t tls_short_stack = ~uintptr_t{0};
 
 namespace {
 
-constexpr size_t kNeeded = size_t{4} << 20;  // for 1,000 of Python's frames, and LLVM behind them
-constexpr size_t kPiece = size_t{64} << 20;
-constexpr size_t kBytesOfFrame = 2048;  // at most, on the average: native code calls Python in one of three
+#if defined(__SANITIZE_ADDRESS__)
+constexpr size_t kTimes = 4;  // frames with what the sanitizer lays around variables
+#else
+constexpr size_t kTimes = 1;
+#endif
+constexpr size_t kNeeded = kTimes * 4 << 20;  // for 1,000 of Python's frames, and LLVM behind them
+constexpr size_t kPiece = kTimes * 64 << 20;
+constexpr size_t kBytesOfFrame = kTimes * 2048;  // at most, on the average: native code calls Python in one of three
 
 thread_local long tls_frames = 0;  // of Python's, which are not counted now
 
@@ -167,10 +175,27 @@ private:
     size_t guard_ = 0;
 };
 
+// The address sanitizer is told of each change of the stack.
+#if defined(__SANITIZE_ADDRESS__)
+void leave(void** frames, const void* lowest, size_t size) {
+    __sanitizer_start_switch_fiber(frames, lowest, size);
+}
+void arrive(void* frames, const void** lowest, size_t* size) {
+    __sanitizer_finish_switch_fiber(frames, lowest, size);
+}
+#else
+void leave(void**, const void*, size_t) {}
+void arrive(void*, const void**, size_t*) {}
+#endif
+
 // What `makecontext` calls: it hands on integers alone.
 void begin(unsigned high, unsigned low) {
+    const void* lowest = nullptr;
+    size_t size = 0;
+    arrive(nullptr, &lowest, &size);
     const auto bits = static_cast<uintptr_t>(high) << 32 | static_cast<uintptr_t>(low);
     reinterpret_cast<Call*>(bits)->run();
+    leave(nullptr, lowest, size);
 }
 
 // Runs a call on another piece of stack; false, with an exception, if there is no memory for one.
@@ -189,7 +214,10 @@ bool run_elsewhere(Call* call, size_t bytes) {
                 static_cast<unsigned>(bits));
     const uintptr_t around = std::exchange(
         tls_short_stack, reinterpret_cast<uintptr_t>(piece.end()) + kNeeded);
+    void* frames = nullptr;
+    leave(&frames, piece.end(), piece.size());
     const bool ran = swapcontext(&before, &inside) == 0;
+    arrive(frames, nullptr, nullptr);
     tls_short_stack = around;
     if (!ran) too_deep("the system gave no other stack");
     return ran;
