@@ -19,7 +19,8 @@ from covector._engine.backends.cpu.instructions import (
     suffix,
     vector,
 )  # fmt: skip
-from covector._engine.backends.cpu.scalars import Emitter, ModuleText, fresh_names
+from covector._engine.backends.cpu.module import ModuleText
+from covector._engine.backends.cpu.scalars import Emitter, fresh_names
 from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import Buffer, Store, index_values, nodes
 from covector._engine.ir.scalar import Expr
@@ -54,6 +55,7 @@ class Frame:
     failed_at: str | None = (
         None  # where a function that returns nothing leaves the status of what failed
     )
+    asked: str | None = None  # where loops count what they do until they ask
     fresh: Callable[[], str] = field(default_factory=fresh_names)
     _words: dict[int, str] = field(default_factory=dict)
 
