@@ -194,5 +194,6 @@ def _cost(
 
 
 def at_least(d: Dim) -> int:
+    """The least value that a dimension has."""
     low, _ = dims.bounds(d)
     return 1 if low is None else max(low, 1)

@@ -1,7 +1,7 @@
 """Loops that ask whether they have to stop: those that may go on for ever, and those that take long.
 
-A loop counts down what it does, and asks the runtime (`cv_poll`) each few microseconds; so it hears that Ctrl-C ended the
-wait for its result.
+A loop counts down what it does, and asks the runtime (`cv_poll`) each few microseconds; so it hears that Ctrl-C ended
+the wait for its result.
 """
 
 from __future__ import annotations
