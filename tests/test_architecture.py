@@ -69,8 +69,8 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends/reference", "__init__ primitives scalars memory kernels backend"),
     (
         "_engine/backends/cpu",
-        "__init__ hoist instructions link plan scalars shared library indices packs routines contents apart flow lanes "
-        "running emit emitted",
+        "__init__ hoist instructions link plan module scalars shared library indices packs routines contents stops "
+        "apart flow lanes running emit emitted",
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),

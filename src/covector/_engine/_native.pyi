@@ -787,8 +787,8 @@ def set_hooks(**hooks: Any) -> dict[str, Any]:
     """Set the Python functions that native code calls, and return the previous ones.
 
     flatten(obj) -> (children, data) | None, exact(value) -> key, tracer (a type), stands_for(obj) -> array,
-    unforeseen(error, function, args, kwargs) -> error, getitem(x, index), iter(x), contains(x, item), repr(x),
-    format(x, spec).
+    unforeseen(error, function, args, kwargs) -> error, stopped() -> error, getitem(x, index), iter(x),
+    contains(x, item), repr(x), format(x, spec).
     """
 
 def register_node(

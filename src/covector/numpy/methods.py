@@ -537,7 +537,7 @@ def install() -> None:
     """Give `Array` and tracers their operators and methods."""
     _set_operators()
     _set_methods()
-    _native.set_hooks(unforeseen=unforeseen)
+    _native.set_hooks(unforeseen=unforeseen, stopped=errors.stopped)
     hooks = {
         "getitem": indexing.getitem,
         "iter": _iterate,

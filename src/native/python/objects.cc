@@ -2,6 +2,7 @@
 #include "python/objects.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <mutex>
 #include <new>
@@ -9,6 +10,7 @@
 
 #include "python/callback.h"
 #include "python/foreign.h"
+#include "python/state.h"
 #include "runtime/allocator.h"
 #include "runtime/threads.h"
 
@@ -41,6 +43,24 @@ int flush_pending_call(void*) {
     return 0;
 }
 
+// Python hears signals on this one alone.
+bool is_main_thread() {
+#if defined(__APPLE__)
+    return pthread_main_np() != 0;
+#else
+    return gettid() == getpid();
+#endif
+}
+
+void raise_stopped() {
+    if (g_hooks.stopped == nullptr) {
+        PyErr_SetString(PyExc_RuntimeError, "the computation of this value was stopped");
+        return;
+    }
+    const Ref error(PyObject_CallNoArgs(g_hooks.stopped));
+    if (error) PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.get())), error.get());
+}
+
 }  // namespace
 
 Host python_host() {
@@ -48,6 +68,7 @@ Host python_host() {
     host.leave = [] { return static_cast<void*>(PyEval_SaveThread()); };
     host.enter = [](void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); };
     host.interrupted = [] { return PyErr_CheckSignals() != 0; };
+    host.hears = is_main_thread;
     host.call_back = call_back;
     return host;
 }
@@ -136,6 +157,7 @@ bool raise_status(Status status) {
             break;
         }
         case kForeignFailed: raise_foreign_failure(); break;
+        case kStopped: raise_stopped(); break;
         case kLostInFork:
             PyErr_SetString(PyExc_RuntimeError,
                             "this value was still being computed when the process forked, and the "

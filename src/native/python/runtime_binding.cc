@@ -22,6 +22,7 @@
 #include "runtime/gemm_narrow.h"
 #include "runtime/scatter.h"
 #include "runtime/sort.h"
+#include "runtime/stops.h"
 #include "runtime/top_k.h"
 #include "runtime/turn.h"
 #include "runtime/vectors.h"
@@ -96,6 +97,7 @@ nb::dict symbol_addresses() {
     made["cv_tridiagonal"] = address_of(cv_tridiagonal);
     made["cv_tridiagonal_solve"] = address_of(cv_tridiagonal_solve);
     made["cv_cholesky_update"] = address_of(cv_cholesky_update);
+    made["cv_poll"] = address_of(cv_poll);
     made["cv_callback"] = address_of(cv_callback);
     made["cv_foreign"] = address_of(cv_foreign);
     return made;

@@ -32,6 +32,7 @@ const HookSlot kHookSlots[] = {
     {"flatten", &g_hooks.flatten},   {"exact", &g_hooks.exact},
     {"tracer", &g_hooks.tracer},     {"traced", &g_hooks.traced},
     {"stands_for", &g_hooks.stands_for}, {"unforeseen", &g_hooks.unforeseen},
+    {"stopped", &g_hooks.stopped},
     {"too_deep", &g_hooks.too_deep},
     {"getitem", &g_hooks.getitem},   {"iter", &g_hooks.iter},
     {"contains", &g_hooks.contains}, {"repr", &g_hooks.repr},

@@ -15,6 +15,7 @@ struct Hooks {
     PyObject* traced = nullptr;   // from a ufunc's Python form to its function for values of levels
     PyObject* stands_for = nullptr;  // the array that an object of another library stands for
     PyObject* unforeseen = nullptr;  // the error to raise in the place of one that nobody meant
+    PyObject* stopped = nullptr;    // the error that a computation was stopped
     PyObject* too_deep = nullptr;    // the error that calls are nested too deep, for a reason
     PyObject* getitem = nullptr;
     PyObject* iter = nullptr;

@@ -87,7 +87,10 @@ Status buffer_wait_slow(Buffer* buffer) {
             const Outside outside;
             queue_wait_for(buffer);
         }
-        if (g_host.interrupted()) status = {kInterrupted};
+        if (g_host.interrupted()) {
+            queue_stop(buffer);
+            status = {kInterrupted};
+        }
     }
     if (status.ok() && buffer->state.load(std::memory_order_acquire) == kFailed) {
         status = {buffer->error, buffer->error == kNoRoom ? buffer->bytes : 0};

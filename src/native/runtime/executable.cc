@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "runtime/queue.h"
+#include "runtime/stops.h"
 
 namespace covector {
 namespace {
@@ -114,8 +115,14 @@ int32_t run_released(const Call& call, void* const* pointers, void* arena) {
     }
     int32_t error;
     {
-        const Outside outside;
-        error = call.executable->run(pointers, call.dims, arena);
+        Outside outside;
+        if (call.executable->repeats) {
+            CallersRun run(outside);
+            const InRun in_run(&run);
+            error = call.executable->run(pointers, call.dims, arena);
+        } else {
+            error = call.executable->run(pointers, call.dims, arena);
+        }
     }
     for (size_t i = 0; i < count; ++i) {
         if (call.operands[i].buffer != nullptr) buffer_unref(call.operands[i].buffer);
@@ -189,6 +196,7 @@ Status enqueue(const Call& call) {
     executable->ref();
     task->executable = executable;
     task->cost_ns = expected_ns(call);
+    task->repeats = executable->repeats;
     task->buffers.reserve(inputs + outputs);
     task->pointers.resize(inputs + outputs);
     task->memory_of.assign(outputs, -1);

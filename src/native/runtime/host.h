@@ -11,6 +11,8 @@ struct Host {
     void (*enter)(void* state) = [](void*) {};
     // Whether a wait should end before its time; asked now and then, inside.
     bool (*interrupted)() = [] { return false; };
+    // Whether that may ever be so of what this thread does.
+    bool (*hears)() = [] { return false; };
     // Runs function number `index` of a table of the host's, on `count` values of which the first
     // are its operands and the others its results. Each value takes up words: a pointer to its
     // elements; its dtype (8 bits), whether it is weak (1), its rank (from bit 16 on); its shape.
@@ -26,6 +28,13 @@ class Outside {
 public:
     Outside() : state_(g_host.leave()) {}
     ~Outside() { g_host.enter(state_); }
+    // Inside for a moment: whether what goes on here was interrupted.
+    bool look() {
+        g_host.enter(state_);
+        const bool interrupted = g_host.interrupted();
+        state_ = g_host.leave();
+        return interrupted;
+    }
     Outside(const Outside&) = delete;
     Outside& operator=(const Outside&) = delete;
 

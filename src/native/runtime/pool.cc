@@ -13,6 +13,7 @@
 
 #include "runtime/affinity.h"
 #include "runtime/common.h"
+#include "runtime/stops.h"
 #include "runtime/threads.h"
 
 namespace covector {
@@ -20,6 +21,7 @@ namespace {
 
 constexpr auto kSpin = std::chrono::microseconds(30);
 constexpr int kMaxThreads = 512;
+constexpr int32_t kLook = 1 << 30;  // in the number of pieces that remain
 
 constinit thread_local bool tls_in_region = false;
 
@@ -73,6 +75,7 @@ struct Pool {
     void* context = nullptr;
     int64_t n = 0;
     int pieces = 0;
+    Run* run = nullptr;
     alignas(64) std::atomic<int32_t> remaining{0};
 
     void run_piece(int piece) {
@@ -112,10 +115,13 @@ void* worker_main(void* argument) {
         seen = worker->wait_for_ticket(before);
         if (seen == before) continue;
         if (!worker->claim(seen)) continue;
-        worker->pool->run_piece(worker->index);
+        {
+            const InRun in_run(worker->pool->run);
+            worker->pool->run_piece(worker->index);
+        }
         // The region, and with it the caller's data, may be gone after the last decrement; the
         // counter itself belongs to the pool.
-        if (worker->pool->remaining.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+        if ((worker->pool->remaining.fetch_sub(1, std::memory_order_acq_rel) & ~kLook) == 1) {
             worker->pool->remaining.notify_one();
         }
     }
@@ -146,6 +152,11 @@ int pool_size() { return g_pool->size; }
 
 bool in_region() { return tls_in_region; }
 
+void pool_wants_look() {
+    g_pool->remaining.fetch_or(kLook, std::memory_order_acq_rel);
+    g_pool->remaining.notify_one();
+}
+
 void pool_init() {
     g_pool = make_pool();
     pthread_atfork(nullptr, nullptr, [] {
@@ -170,6 +181,7 @@ extern "C" void cv_parallel_for(ParallelBody body, void* context, int64_t n, int
     pool->context = context;
     pool->n = n;
     pool->pieces = pieces;
+    pool->run = current_run();
     pool->remaining.store(pieces - 1, std::memory_order_relaxed);
     for (int i = 1; i < pieces; ++i) {
         pool->workers[i].offer();
@@ -182,6 +194,11 @@ extern "C" void cv_parallel_for(ParallelBody body, void* context, int64_t n, int
         pool->remaining.fetch_sub(1, std::memory_order_acq_rel);
     }
     for (int32_t left; (left = pool->remaining.load(std::memory_order_acquire)) != 0;) {
+        if (CV_UNLIKELY((left & kLook) != 0)) {
+            pool->remaining.fetch_and(~kLook, std::memory_order_acq_rel);
+            pool->run->look();
+            continue;
+        }
         if (spin_while_equal(pool->remaining, left)) continue;
         pool->remaining.wait(left, std::memory_order_acquire);
     }

@@ -14,6 +14,9 @@ namespace covector {
 
 int pool_size();   // threads that compute, the caller among them
 bool in_region();  // whether the calling thread runs a piece
+// Lets the thread whose region runs look whether its run has to end, also if it only waits for others; for a worker
+// in its piece.
+void pool_wants_look();
 void pool_init();  // registers the fork handlers; once
 
 }  // namespace covector

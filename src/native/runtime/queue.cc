@@ -8,10 +8,13 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <unordered_set>
+#include <vector>
 
 #include "runtime/affinity.h"
 #include "runtime/common.h"
@@ -25,6 +28,14 @@ constexpr auto kSpin = std::chrono::microseconds(50);
 constexpr auto kWaitSlice = std::chrono::milliseconds(100);  // then the host is asked for Ctrl-C
 constexpr int64_t kMostHelpNs = 20'000'000;  // of a task that a thread runs while it waits
 
+std::atomic<uint64_t> g_threads{0};
+
+// A number of this thread's own; 0 means none.
+uint64_t this_thread() {
+    thread_local const uint64_t number = g_threads.fetch_add(1, std::memory_order_relaxed) + 1;
+    return number;
+}
+
 struct Queue {
     std::mutex mutex;
     std::condition_variable work;  // for the worker
@@ -37,6 +48,8 @@ struct Queue {
     Placement placement;
     std::atomic<int64_t> queued{0};    // tasks not finished yet
     std::atomic<int64_t> finished{0};  // since the start
+    int64_t requests = 0;   // to stop tasks
+    int64_t fulfilled = 0;  // the last request by which one was stopped
 };
 
 Queue* g_queue = nullptr;  // replaced after a fork
@@ -64,22 +77,34 @@ int32_t failed_input(const Task* task) {
     return 0;
 }
 
-// The next task, if none is running and it is not longer than that. Called with the mutex held.
-Task* take(Queue* queue, int64_t most_ns = INT64_MAX) {
+// The next task, if none is running; for a thread that waits, only one that is short for sure. Called with
+// the mutex held.
+Task* take(Queue* queue, bool for_worker) {
     if (queue->busy || queue->closed || queue->tasks.empty()) return nullptr;
-    if (queue->tasks.front()->cost_ns > most_ns) return nullptr;
+    const Task* next = queue->tasks.front();
+    if (!for_worker && (next->repeats || next->cost_ns > kMostHelpNs)) return nullptr;
     queue->busy = true;
     queue->running = queue->tasks.front();
     queue->tasks.pop_front();
     return queue->running;
 }
 
+// What comes of a task. After one that had to be stopped, those that the same request was for do not begin.
+int32_t outcome(const Queue* queue, Task* task) {
+    if (const int32_t error = failed_input(task)) return error;
+    const int64_t request = task->run_record.request();
+    if (request != 0 && request == queue->fulfilled) return kStopped;
+    task->run_record.begin();
+    const InRun in_run(&task->run_record);
+    return task->run();
+}
+
 // Runs a task that was taken; outside the host.
 void run(Queue* queue, Task* task) {
-    int32_t error = failed_input(task);
-    if (error == 0) error = task->run();
+    const int32_t error = outcome(queue, task);
     {
         std::lock_guard<std::mutex> lock(queue->mutex);
+        if (error == kStopped) queue->fulfilled = task->run_record.request();
         finish(task, error);
         queue->running = nullptr;
     }
@@ -103,7 +128,7 @@ bool help(Queue* queue) {
     Task* task;
     {
         std::lock_guard<std::mutex> lock(queue->mutex);
-        task = take(queue, kMostHelpNs);
+        task = take(queue, false);
     }
     if (task == nullptr) return false;
     const bool before = mark_outside(true);
@@ -120,10 +145,10 @@ Task* next_task(Queue* queue) {
         for (int i = 0; i < 16; ++i) cpu_relax();
     }
     std::unique_lock<std::mutex> lock(queue->mutex);
-    Task* task = take(queue);
+    Task* task = take(queue, true);
     if (task != nullptr) return task;
     queue->placement.set_asleep(true);
-    queue->work.wait(lock, [&] { return (task = take(queue)) != nullptr; });
+    queue->work.wait(lock, [&] { return (task = take(queue, true)) != nullptr; });
     queue->placement.set_asleep(false);
     return task;
 }
@@ -154,6 +179,7 @@ void after_fork_in_child() {
 
 Status queue_push(Task* task) {
     Queue* queue = g_queue;
+    task->thread = this_thread();
     {
         std::unique_lock<std::mutex> lock(queue->mutex);
         if (!queue->started && !start(queue)) {
@@ -170,6 +196,29 @@ Status queue_push(Task* task) {
     return {};
 }
 
+void queue_stop(const Buffer* buffer) {
+    Queue* queue = g_queue;
+    const uint64_t thread = this_thread();
+    std::lock_guard<std::mutex> lock(queue->mutex);
+    std::vector<Task*> tasks(queue->tasks.rbegin(), queue->tasks.rend());  // the last one first
+    if (queue->running != nullptr) tasks.push_back(queue->running);
+    std::unordered_set<const Buffer*> needed{buffer};
+    const auto is_needed = [&](const Task* task) {
+        return std::any_of(task->outputs, task->outputs + task->output_count,
+                           [&](const Buffer* output) { return needed.count(output) != 0; });
+    };
+    bool before = buffer == nullptr;  // whether the task stands before the one that was waited for
+    ++queue->requests;
+    for (Task* task : tasks) {
+        const bool wanted = is_needed(task);
+        before |= wanted;
+        if (wanted) needed.insert(task->inputs, task->inputs + task->input_count);
+        if (task->repeats && (wanted || (before && task->thread == thread))) {
+            task->run_record.ask(queue->requests);
+        }
+    }
+}
+
 bool queue_is_full() { return g_queue->queued.load(std::memory_order_relaxed) > kDepth; }
 
 Status queue_wait_for_room() {
@@ -183,7 +232,10 @@ Status queue_wait_for_room() {
                 return queue->queued.load(std::memory_order_relaxed) <= kDepth / 2;
             });
         }
-        if (g_host.interrupted()) return {kInterrupted};
+        if (g_host.interrupted()) {
+            queue_stop(nullptr);
+            return {kInterrupted};
+        }
         if (room) return {};
     }
 }
@@ -216,7 +268,10 @@ Status queue_synchronize() {
                 queue->done.wait_for(lock, kWaitSlice, done);
             }
         }
-        if (g_host.interrupted()) return {kInterrupted};
+        if (g_host.interrupted()) {
+            queue_stop(nullptr);
+            return {kInterrupted};
+        }
     }
     return {};
 }

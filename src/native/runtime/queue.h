@@ -5,6 +5,7 @@
 
 #include "runtime/buffer.h"
 #include "runtime/status.h"
+#include "runtime/stops.h"
 
 namespace covector {
 
@@ -15,6 +16,9 @@ struct Task {
     int input_count = 0;
     Buffer** outputs = nullptr;
     int output_count = 0;
+    bool repeats = false;   // as often as its data says: it may have to be stopped
+    uint64_t thread = 0;    // that queued it
+    QueuedRun run_record;
 
     Task() = default;
     Task(const Task&) = delete;
@@ -25,6 +29,10 @@ struct Task {
 
 // Takes the task; its outputs must be pending. If the worker cannot be started the task is deleted.
 Status queue_push(Task* task);
+
+// For a wait that was interrupted: stops what the buffer needs, or all if it is null, and what this thread has
+// queued before; of these, the tasks that repeat.
+void queue_stop(const Buffer* buffer);
 
 // To be asked before anything is given up for a call: while the queue is full its caller waits,
 // and a wait may end with Ctrl-C.

@@ -11,6 +11,7 @@ enum Error : int32_t {
     kOutOfMemory = 1,   // compiled code found no scratch memory
     kCallbackFailed = 2,  // a function of the host's, which knows why
     kForeignFailed = 3,   // a handler of the FFI, as `take_foreign_failure` tells
+    kStopped = 4,         // it was asked to stop, and would not end by itself
     kUsersRoutine = 1 << 30,  // and above: a user's routine returned what is below this bit
     kLostInFork = -1,   // it was queued when the process forked
     kUnloaded = -2,     // the compiled code is gone

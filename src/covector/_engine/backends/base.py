@@ -70,7 +70,7 @@ class Costs:
     weights: Mapping[str, float] = _WEIGHTS
     statement: float = 0.5  # of one run of a statement outside loops, or around them
     copied_element: float = 0.05
-    turns: int = 10  # a loop of unknown length is taken to run so often
+    turns: int = 3
     steps: Mapping[str, float] = _STEPS  # of routines, by what these do in one
     unknown_step: float = 20.0  # of a routine of a user's
     # How many times longer a point takes at which something is read across its rows.
@@ -79,6 +79,8 @@ class Costs:
     foreign: float = 20_000.0  # of a function of a user's, of which nothing is known: other threads of Python go on
     # A nest that takes less runs on the calling thread; a piece that takes less is not handed to another one.
     parallel: float = 20_000.0
+    # A loop that takes more asks whether it has to stop, as those do that may go on for ever.
+    long: float = 1e9
     grain: float = 8_000.0
 
     def weight(self, operation: str) -> float:
@@ -145,6 +147,11 @@ class Limits:
     long_body: int = 512
     # A side of a branch of so many operations runs without asking whether a lane goes there.
     both_sides: int = 12
+    # Operations of loops after which they ask whether they have to stop; to ask takes as long as a few of them.
+    asked: int = 4_096
+    # The same that go by without asking where a turn is short: it is written several times, no more often than
+    # `Loops.turns` says.
+    unasked: int = 120
     # Operations that a call of a named function counts as in the size of a body.
     call: int = 12
     # Loops in a Kernel that had better look for equal ones.
@@ -225,6 +232,8 @@ class Loops:
     # Runs of a short innermost loop that are written out: the gradient of 8 bodies, of which sums have three terms,
     # took 335 us, and takes 270.
     written_out: int = 4
+    # Times that the turn of a short loop with a condition is written out.
+    turns: int = 3
 
 
 @record

@@ -15,7 +15,7 @@ import numpy as np
 
 from covector._engine.base.config import config
 from covector._engine.base.exceptions import *
-from covector._engine.base.exceptions import KernelError as KernelError
+from covector._engine.base.exceptions import KernelError as KernelError, StoppedError
 from covector._engine.base.locks import import_late
 from covector._engine.base.public import NO_USERS, PACKAGE
 
@@ -419,3 +419,13 @@ def check_flags(api: str, **flags: Any) -> None:
             raise TypeError(
                 f"{api}: {name} must be True or False, got {value!r} of type {type(value).__name__}{at_user_line()}"
             )
+
+
+def stopped() -> Exception:
+    """The error of a value whose computation was stopped."""
+    return StoppedError(
+        "the computation of this value, or of one that it needs, was stopped: Ctrl-C (or a signal handler that raised) "
+        "ended a wait, and a loop before it went on for a second longer. Call the function again to compute it; arrays "
+        "that were donated to it are gone. If its loop has no end, let the condition of while_loop count steps, too: "
+        "`lambda c: (c[0] < most_steps) & ...`"
+    )

@@ -22,6 +22,7 @@ __all__ = [
     "OOBError",
     "OutsideRefError",
     "ShapeError",
+    "StoppedError",
     "TracerArrayConversionError",
     "TracerBoolConversionError",
     "TracerIntegerConversionError",
@@ -221,6 +222,17 @@ class NestingError(CovectorError, RecursionError):
 
     >>> from covector import errors
     >>> issubclass(errors.NestingError, RecursionError)
+    True
+    """
+
+
+class StoppedError(CovectorError, RuntimeError):
+    """The computation of a value was stopped: Ctrl-C ended a wait for it, and it went on.
+
+    A loop whose length depends on data is stopped if it goes on for a second longer, and so is one that takes long.
+
+    >>> from covector import errors
+    >>> issubclass(errors.StoppedError, RuntimeError)
     True
     """
 

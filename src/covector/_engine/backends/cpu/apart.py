@@ -54,6 +54,7 @@ def one_of_many(
     statements: Sequence[Statement],
     constants: Mapping[Expr, Expr],
     write: Write,
+    failed_at: str | None = None,
 ) -> tuple[str, str]:
     """The same for statements that get nothing but memory, and these constants, from outside.
 
@@ -63,11 +64,13 @@ def one_of_many(
     numbers = {outer.memory_of(b): n for b, n in shape.buffers.items()}
     memories = tuple([numbers[outer.memory_of(b)] for b in shape.buffers])
     known = tuple([outer.knows(b) for b in shape.buffers])
-    key = shape.key, memories, known, tuple(outer.symbols), len(constants)
+    key = shape.key, memories, known, tuple(outer.symbols), len(constants), failed_at is None
     captured = _captured(outer, shape.buffers, {})
     for local, constant in constants.items():
         operand = partial(one.value, constant)
         captured.append((register_element(local.dtype), operand, _local(local)))
+    if failed_at is not None:
+        captured.append(("ptr", partial(str, failed_at), _failed_at))
     name = outer.module.alike.get(key)
     if name is None:
         name = outer.module.alike[key] = _function(outer, captured, write)

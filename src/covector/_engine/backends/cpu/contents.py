@@ -134,6 +134,14 @@ def private(loop: Loop) -> list[Buffer]:
 LONGEST = 1e18  # nanoseconds: of loops of unknown length, each a guess times that inside of it
 
 
+def long_loops(kernel: Kernel, costs: Costs) -> set[int]:
+    """The loops that take long, by the identities of their bodies."""
+    found: set[int] = set()
+    for k in (kernel, *kernel.functions.values()):
+        _cost(k, costs, {}, found)
+    return found
+
+
 def total_cost(kernel: Kernel, costs: Costs) -> float:
     """What the Kernel takes, in nanoseconds, roughly: the cost noted at its outermost loops times their extents.
 
@@ -146,15 +154,24 @@ def total_cost(kernel: Kernel, costs: Costs) -> float:
     return _cost(kernel, costs, functions)
 
 
-def _cost(kernel: Kernel, costs: Costs, functions: Mapping[str, float]) -> float:
+def _cost(
+    kernel: Kernel,
+    costs: Costs,
+    functions: Mapping[str, float],
+    long: set[int] | None = None,
+) -> float:
     memories = kernel.memories()
 
     def cost(statements: Sequence[Statement]) -> float:
         total = 0.0
         for s in statements:
             if isinstance(s, Loop):
-                low = _at_least(s.extent)
-                total += low * (s.cost or cost(s.body) + costs.statement)
+                low = at_least(s.extent)
+                once = s.cost or cost(s.body) + costs.statement
+                total += low * once
+                if low * once >= costs.long and long is not None:
+                    long.add(id(s.body))
+                    cost(s.body)  # where there may be more of them
             elif isinstance(s, If):
                 total += max(cost(s.body), cost(s.orelse))
             elif isinstance(s, While):
@@ -168,7 +185,7 @@ def _cost(kernel: Kernel, costs: Costs, functions: Mapping[str, float]) -> float
             elif isinstance(s, Copy):
                 pair = [memories.get(b, b) for b, _ in (s.target, s.source)]
                 apart = pair[0] is not pair[1]
-                total += costs.copied_element * _at_least(s.size) if apart else costs.statement
+                total += costs.copied_element * at_least(s.size) if apart else costs.statement
             else:
                 total += costs.statement
         return min(total, LONGEST)
@@ -176,6 +193,7 @@ def _cost(kernel: Kernel, costs: Costs, functions: Mapping[str, float]) -> float
     return cost(kernel.body)
 
 
-def _at_least(d: Dim) -> int:
+def at_least(d: Dim) -> int:
+    """The least value that a dimension has."""
     low, _ = dims.bounds(d)
     return 1 if low is None else max(low, 1)

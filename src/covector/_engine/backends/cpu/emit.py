@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from covector._engine.backends.base import Target
-from covector._engine.backends.cpu import apart, routines
+from covector._engine.backends.cpu import apart, routines, stops
 from covector._engine.backends.cpu.contents import (
     buffers_of,
     calls,
     groups,
     has_loops,
+    long_loops,
     one_a_lane,
     one_a_lane_inside,
     private,
@@ -26,9 +27,9 @@ from covector._engine.backends.cpu.instructions import (
 )
 from covector._engine.backends.cpu.lanes import State, folded_together, states_of_nothing
 from covector._engine.backends.cpu.link import Processor
+from covector._engine.backends.cpu.module import ModuleText
 from covector._engine.backends.cpu.packs import Packs, straight
 from covector._engine.backends.cpu.running import Running, running, write_states
-from covector._engine.backends.cpu.scalars import ModuleText
 from covector._engine.base.record import replace
 from covector._engine.compile.survey import text_size
 from covector._engine.ir import scalar
@@ -60,7 +61,8 @@ LIMIT = "the extent"  # the name inside the function of a parallel loop
 def emit(kernel: Kernel, target: Target, processor: Processor) -> ModuleText:
     """The module of a Kernel; its function is `entry` of the ABI in docs/internals.md."""
     kernel = kernel.busy()
-    module = ModuleText(processor, calls(kernel), target.limits, frozenset(kernel.functions))
+    long = long_loops(kernel, target.costs)
+    module = ModuleText(processor, calls(kernel), target.limits, frozenset(kernel.functions), long)
     for name, function in kernel.functions.items():
         _Entry(function, module, target).write(f"internal i32 @{name}", name)
     _Entry(kernel, module, target).write("i32 @entry", "entry")
@@ -350,6 +352,8 @@ class StatementWriter(ControlFlow):
 
         def body() -> None:
             self.read_again(changed)
+            if stops.asks(loop, self.module):
+                self.ask(loop.body)
             self.parts(loop.body, self.limits.many_inner_loops)
 
         found = running(loop, self.frame.target, self.frame.memory_of)
@@ -489,6 +493,8 @@ class StatementWriter(ControlFlow):
             if limit is not None:
                 emitter.mask = self._mask(base, limit, width)
             emitter.take_over(fixed)
+            if n == 0 and stops.asks(loop, self.module):
+                self.ask(loop.body)
             outer = {local: frame.locals[local] for local in state}
             frame.locals.update(state)
             StatementWriter(frame, emitter, state).body(loop.body)
@@ -518,10 +524,12 @@ class StatementWriter(ControlFlow):
         def write(frame: Frame, inner: LoopEmitter) -> None:
             StatementWriter(frame, inner).body(statements)
 
+        failed_at = stops.where_to_fail(self.emitter, statements)
         body, context = apart.one_of_many(
-            self.frame, self.emitter.one, statements, constants, write
+            self.frame, self.emitter.one, statements, constants, write, failed_at
         )
         self.frame.lines.append(f"  call void {body}(ptr {context}, i64 0, i64 0)")
+        stops.end_if_failed_there(self.emitter, failed_at)
 
     def parallel(self, loop: Loop) -> None:
         """Hand pieces of the loop to the pool: the body becomes a function over a range of runs."""
@@ -540,10 +548,7 @@ class StatementWriter(ControlFlow):
             else:
                 writer.plain(inside, "%begin", "%end")
 
-        failed_at = None
-        if any(map(routines.can_fail, walk(loop.body))):
-            failed_at = self.frame.alloca("i32", 4)
-            self.frame.lines.append(f"  store i32 0, ptr {failed_at}")
+        failed_at = stops.where_to_fail(self.emitter, (loop,))
         body, context = apart.function_of(self.frame, emitter, (loop,), given, write, failed_at)
         runs, cost = extent, loop.cost
         if in_blocks:
@@ -556,8 +561,7 @@ class StatementWriter(ControlFlow):
         self.frame.lines.append(
             f"  call void @cv_parallel_for(ptr {body}, ptr {context}, i64 {runs}, i64 {grain})"
         )
-        if failed_at is not None:
-            routines.end_if_failed(emitter, emitter.line(f"load i32, ptr {failed_at}"))
+        stops.end_if_failed_there(self.emitter, failed_at)
 
     def block(self, loop: Loop) -> int:
         """Elements of a loop with lanes that one unit of parallel work covers: fewer where each takes long.

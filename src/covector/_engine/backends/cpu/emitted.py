@@ -10,7 +10,7 @@ from covector._engine.backends.cpu.contents import total_cost
 from covector._engine.backends.cpu.emit import emit
 from covector._engine.backends.cpu.plan import Plan
 from covector._engine.base.errors import noting
-from covector._engine.ir.kernel import Kernel, Routine, While, walk
+from covector._engine.ir.kernel import Kernel, Routine, walk
 
 # Emitted code is straight-line SSA but for the locals, which live in memory until `sroa` puts them into registers.
 LLVM_PASSES: tuple[str, ...] = ("sroa",)
@@ -42,7 +42,7 @@ class Emitted:
             tuple(kernel.aliases),
             tuple(kernel.dims),
             any(isinstance(s, Routine) and s.name not in kernel.functions for s in statements),
-            any(isinstance(s, While) for s in statements),
+            self.module.asks,
             kept=not (self.module.callbacks or self.module.foreign),
         )
 

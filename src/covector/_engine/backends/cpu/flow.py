@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence, Set
 from contextlib import contextmanager
 
+from covector._engine.backends.cpu import stops
 from covector._engine.backends.cpu.indices import Frame, LoopEmitter
 from covector._engine.backends.cpu.instructions import vector
 from covector._engine.compile.survey import text_size
@@ -31,6 +32,10 @@ class ControlFlow(ABC):
     @abstractmethod
     def body(self, statements: Sequence[Statement]) -> None:
         """Write statements in order."""
+
+    def ask(self, turn: Sequence[Statement]) -> None:
+        """Ask, in each turn of a loop that these statements make, whether it has to stop."""
+        stops.ask(self.emitter, stops.turn(turn, self.frame.target))
 
     # -- locals ----------------------------------------------------------------------------------
 
@@ -95,23 +100,31 @@ class ControlFlow(ABC):
         self.read_again(changed)
 
     def repeat(self, statement: While) -> None:
-        """A loop: the test stands at the top, and is seen by the body."""
+        """A loop: the test stands at the top, and is seen by the body.
+
+        A short one is written several times, for each of which it asks once whether it has to stop.
+        """
         if self.emitter.width > 1:
             self._repeat_lanes(statement)
             return
         emitter, lines = self.emitter, self.frame.lines
         changed = self.changed((statement,))
         stem = emitter.fresh()[1:]
+        turn = *statement.test, *statement.body
+        turns = stops.turns(turn, self.frame.target)
         lines.append(f"  br label %{stem}.test")
         emitter.label(f"{stem}.test")
-        self.read_again(changed)
-        mark = emitter.mark()
-        self.body(statement.test)
-        condition = emitter.value(statement.condition)
-        lines.append(f"  br i1 {condition}, label %{stem}.body, label %{stem}.end")
-        emitter.label(f"{stem}.body")
-        self.body(statement.body)
-        emitter.reset(mark)
+        for n in range(turns):
+            self.read_again(changed)
+            mark = emitter.mark()
+            self.body(statement.test)
+            condition = emitter.value(statement.condition)
+            lines.append(f"  br i1 {condition}, label %{stem}.body{n}, label %{stem}.end")
+            emitter.label(f"{stem}.body{n}")
+            if n == 0:
+                self.ask(turn * turns)
+            self.body(statement.body)
+            emitter.reset(mark)
         lines.append(f"  br label %{stem}.test")
         emitter.label(f"{stem}.end")
         self.read_again(changed)
@@ -208,6 +221,7 @@ class ControlFlow(ABC):
             lines.append(f"  store {masks} {going}, ptr {slot}")
             lines.append(f"  br i1 {self._any(going)}, label %{stem}.body, label %{stem}.end")
             emitter.label(f"{stem}.body")
+            self.ask((*statement.test, *statement.body))
             with self._only(going):
                 self.body(statement.body)
         emitter.reset(mark)

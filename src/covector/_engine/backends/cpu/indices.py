@@ -19,7 +19,8 @@ from covector._engine.backends.cpu.instructions import (
     suffix,
     vector,
 )  # fmt: skip
-from covector._engine.backends.cpu.scalars import Emitter, ModuleText, fresh_names
+from covector._engine.backends.cpu.module import ModuleText
+from covector._engine.backends.cpu.scalars import Emitter, fresh_names
 from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import Buffer, Store, index_values, nodes
 from covector._engine.ir.scalar import Expr
@@ -43,17 +44,16 @@ class Frame:
     # faster than their number.
     sources: dict[Buffer, Callable[[], str]] = field(default_factory=dict)
     brought: list[tuple[Buffer, Callable[[], str]]] = field(default_factory=list)
-    slots: dict[Buffer, str] = field(
-        default_factory=dict
-    )  # buffers whose pointer changes: where it is kept
+    # Of buffers whose pointer changes: where it is kept.
+    slots: dict[Buffer, str] = field(default_factory=dict)
     locals: dict[Expr, tuple[str, int]] = field(default_factory=dict)  # alloca, lanes
     lane_buffers: set[Buffer] = field(
         default_factory=set
     )  # private buffers whose elements are vectors
     leaving: list[str] = field(default_factory=list)  # what comes before each return
-    failed_at: str | None = (
-        None  # where a function that returns nothing leaves the status of what failed
-    )
+    # Where a function that returns nothing leaves the status of what failed.
+    failed_at: str | None = None
+    asked: str | None = None  # where loops count what they do until they ask
     fresh: Callable[[], str] = field(default_factory=fresh_names)
     _words: dict[int, str] = field(default_factory=dict)
 

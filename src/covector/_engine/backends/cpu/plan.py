@@ -52,7 +52,7 @@ class Plan:
     aliases: tuple[tuple[int, int], ...]  # (result, operand) that may be one place in memory
     dims: tuple[str, ...]  # the names of symbolic dimensions, in the order of their values
     routines: bool  # whether it calls any, which libraries may be needed for
-    repeats: bool  # whether the data say how often a loop runs
+    repeats: bool  # whether a loop asks if it has to stop: the data say how often it runs, or it takes long
     kept: bool = True  # False: the code is linked to functions of this process
 
     def pack(self) -> bytes:
