@@ -220,7 +220,11 @@ def test_factors_in_lanes_are_those_of_lapack(
             q, r = map(np.asarray, orthogonal.Qr(full_matrices=full)(a))
             size = np.abs(a).max((1, 2), keepdims=True)
             assert (np.abs(q @ r - a) <= eps * size).all()
-            np.testing.assert_allclose(adjoint(q) @ q, np.broadcast_to(np.eye(q.shape[-1]), (41, *q.shape[-1:] * 2)), atol=eps)
+            np.testing.assert_allclose(
+                adjoint(q) @ q,
+                np.broadcast_to(np.eye(q.shape[-1]), (41, *q.shape[-1:] * 2)),
+                atol=eps,
+            )
             assert not np.tril(r, -1).any()
             np.testing.assert_allclose(np.diagonal(r, 0, 1, 2).imag, 0, atol=eps)
             for found, right in zip((q[23:], r[23:]), wanted, strict=True):
@@ -229,9 +233,7 @@ def test_factors_in_lanes_are_those_of_lapack(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SMALL, ids=str)
-def test_singular_values_in_lanes(
-    each_vectors: Each, dtype: str, shape: tuple[int, int]
-) -> None:
+def test_singular_values_in_lanes(each_vectors: Each, dtype: str, shape: tuple[int, int]) -> None:
     a = of_many_kinds(shape, dtype)
     wide = a.astype("complex128" if a.dtype.kind == "c" else "float64")
     wanted = np.linalg.svd(wide, compute_uv=False)
@@ -250,7 +252,9 @@ def test_what_is_not_finite_stays_in_its_lane(bad: float) -> None:
     others = np.arange(40) != 17
     (s,) = map(np.asarray, spectral.Svd(False, False)(a))
     assert np.isnan(s[17]).all()
-    np.testing.assert_array_equal(s[others], np.asarray(spectral.Svd(False, False)(clean)[0])[others])
+    np.testing.assert_array_equal(
+        s[others], np.asarray(spectral.Svd(False, False)(clean)[0])[others]
+    )
     for found, right in zip(orthogonal.Qr(False)(a), orthogonal.Qr(False)(clean), strict=True):
         assert not np.isfinite(np.asarray(found)[17]).all()
         np.testing.assert_array_equal(np.asarray(found)[others], np.asarray(right)[others])

@@ -40,7 +40,11 @@ def _shuffled(key: Any, n: int, shape: Shape, axis: int) -> Any:
         key, now = split_in(key)
         keys = moveaxis(bits_of(now, shape, 32), axis, -1)
         by_keys = prims.SortOrder()(expand_dims(keys, -2))
-        order = by_keys if order is None else take_along_axis(order, by_keys, -1, mode="promise_in_bounds")
+        order = (
+            by_keys
+            if order is None
+            else take_along_axis(order, by_keys, -1, mode="promise_in_bounds")
+        )
     if order is None:
         return iota(shape, dtypes.index_dtype(shape[axis]), axis)
     return moveaxis(order, -1, axis)
