@@ -186,6 +186,80 @@ def test_reflectors_do_not_overflow(scale: float) -> None:
     assert size_of_error(q.T @ q, np.eye(30, dtype="float32")) < 1
 
 
+# Stacks of small matrices with a part of a group of lanes left over.
+SMALL = ((1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (5, 2), (2, 5), (16, 3), (3, 16), (1, 4), (4, 1))
+
+
+def of_many_kinds(shape: tuple[int, int], dtype: str) -> np.ndarray:
+    """41 matrices: random ones, with columns that are zero or depend on others, and large and small numbers."""
+    a = random((41, *shape), dtype)
+    a[3] = 0
+    a[5, :, 0] = 0
+    a[7, :, -1] = a[7, :, 0] * 2
+    a[9] = a[9, :1]
+    a[11] = np.eye(*shape)
+    a[13] = np.triu(a[13])
+    exponent = 25 if np.finfo(dtype).eps > 1e-10 else 200
+    a[15] *= 10.0**exponent
+    a[17] *= 10.0**-exponent
+    a[19, :, 0] *= 10.0**-exponent
+    a[21, 0, 0] = -abs(a[21, 0, 0])
+    return a
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SMALL, ids=str)
+def test_factors_in_lanes_are_those_of_lapack(
+    each_vectors: Each, dtype: str, shape: tuple[int, int]
+) -> None:
+    a = of_many_kinds(shape, dtype)
+    eps = np.finfo(dtype).eps * 8 * max(shape)
+    for full in (False, True):
+        wanted = np.linalg.qr(a[23:], mode="complete" if full else "reduced")
+        for _ in each_vectors():
+            q, r = map(np.asarray, orthogonal.Qr(full_matrices=full)(a))
+            size = np.abs(a).max((1, 2), keepdims=True)
+            assert (np.abs(q @ r - a) <= eps * size).all()
+            np.testing.assert_allclose(
+                adjoint(q) @ q,
+                np.broadcast_to(np.eye(q.shape[-1]), (41, *q.shape[-1:] * 2)),
+                atol=eps,
+            )
+            assert not np.tril(r, -1).any()
+            np.testing.assert_allclose(np.diagonal(r, 0, 1, 2).imag, 0, atol=eps)
+            for found, right in zip((q[23:], r[23:]), wanted, strict=True):
+                np.testing.assert_allclose(found, right, rtol=0, atol=100 * eps)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SMALL, ids=str)
+def test_singular_values_in_lanes(each_vectors: Each, dtype: str, shape: tuple[int, int]) -> None:
+    a = of_many_kinds(shape, dtype)
+    wide = a.astype("complex128" if a.dtype.kind == "c" else "float64")
+    wanted = np.linalg.svd(wide, compute_uv=False)
+    for _ in each_vectors():
+        (s,) = map(np.asarray, spectral.Svd(False, False)(a))
+        assert (np.abs(s - wanted) <= 4 * max(shape) * np.finfo(dtype).eps * wanted[:, :1]).all()
+        assert (np.diff(s) <= 0).all()
+        assert (s >= 0).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_stays_in_its_lane(bad: float) -> None:
+    a = random((40, 4, 4), "float32")
+    clean = a.copy()
+    a[17, 2, 1] = bad
+    others = np.arange(40) != 17
+    (s,) = map(np.asarray, spectral.Svd(False, False)(a))
+    assert np.isnan(s[17]).all()
+    np.testing.assert_array_equal(
+        s[others], np.asarray(spectral.Svd(False, False)(clean)[0])[others]
+    )
+    for found, right in zip(orthogonal.Qr(False)(a), orthogonal.Qr(False)(clean), strict=True):
+        assert not np.isfinite(np.asarray(found)[17]).all()
+        np.testing.assert_array_equal(np.asarray(found)[others], np.asarray(right)[others])
+
+
 def test_factors_in_blocks_agree_with_lapack() -> None:
     scipy = pytest.importorskip("scipy.linalg")
     a = random((200, 200), "float64")

@@ -35,11 +35,18 @@ __all__ = ["categorical", "choice", "permutation"]
 def _shuffled(key: Any, n: int, shape: Shape, axis: int) -> Any:
     """The indices along an axis of a shape, shuffled: sorted by random bits, often enough for no two to be equal."""
     rounds = math.ceil(3 * math.log(max(1, n)) / math.log(2**32 - 1))
-    order = moveaxis(iota(shape, dtypes.index_dtype(shape[axis]), axis), axis, -1)
+    order = None
     for _ in range(rounds):
         key, now = split_in(key)
         keys = moveaxis(bits_of(now, shape, 32), axis, -1)
-        _, order = prims.SortPairs()(keys, order)
+        by_keys = prims.SortOrder()(expand_dims(keys, -2))
+        order = (
+            by_keys
+            if order is None
+            else take_along_axis(order, by_keys, -1, mode="promise_in_bounds")
+        )
+    if order is None:
+        return iota(shape, dtypes.index_dtype(shape[axis]), axis)
     return moveaxis(order, -1, axis)
 
 

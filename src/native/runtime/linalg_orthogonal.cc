@@ -1,6 +1,7 @@
 // QR factors, and products with the reflectors that they are made of.
 #include "runtime/blocked.h"
 #include "runtime/linalg.h"
+#include "runtime/linalg_lanes.h"
 #include "runtime/matrices.h"
 
 namespace covector {
@@ -89,6 +90,66 @@ private:
     Scratch<T> work_;
 };
 
+// A stack of matrices and their factors; `order` is null without pivots.
+template <typename T>
+struct Factored {
+    const T* a;
+    T *q, *r;
+    int32_t* order;
+    int64_t m, n, width;
+};
+
+template <typename T>
+class QrByLapack {
+public:
+    explicit QrByLapack(const Factored<T>& stack)
+        : stack_(stack),
+          k_(std::min(stack.m, stack.n)),
+          columns_(stack.m * std::max(stack.n, stack.width)),
+          taus_(k_),
+          factor_(std::max<int64_t>(stack.m, 1), stack.n, stack.order != nullptr),
+          multiply_(std::max<int64_t>(stack.m, 1), stack.width, k_) {}
+
+    void operator()(int64_t i) {
+        const auto& [a, q, r, order, m, n, width] = stack_;
+        transpose(a + i * m * n, m, n, columns_.get());
+        int32_t* moved = order != nullptr ? order + i * n : nullptr;
+        if (k_ > 0) {
+            factor_(columns_.get(), taus_.get(), moved);
+        } else if (moved != nullptr) {
+            for (int64_t j = 0; j < n; ++j) moved[j] = static_cast<int32_t>(j);
+        }
+        T* upper = r + i * width * n;
+        for (int64_t row = 0; row < width; ++row) {
+            for (int64_t j = 0; j < n; ++j) {
+                upper[row * n + j] = row <= j ? columns_[j * m + row] : T{0};
+            }
+        }
+        if (width > 0 && m > 0) multiply_(columns_.get(), taus_.get());
+        transpose(columns_.get(), width, m, q + i * m * width);
+    }
+
+private:
+    Factored<T> stack_;
+    int64_t k_;
+    Scratch<T> columns_, taus_;
+    Factoring<T> factor_;
+    Multiplying<T> multiply_;
+};
+
+template <typename T>
+void qr_in_lanes(const Factored<T>& stack, int64_t begin, int64_t end) {
+    const auto& [a, q, r, order, m, n, width] = stack;
+    const LaneQr<T> factor = lane_qr<T>();
+    for (int64_t i = begin; i < end; i += kMatricesInLanes<T>) {
+        const int64_t count = std::min(end - i, kMatricesInLanes<T>);
+        uint32_t left = factor(a + i * m * n, q + i * m * width, r + i * width * n, m, n, width, count);
+        if (left == 0) continue;
+        QrByLapack<T> by(stack);
+        for (; left != 0; left &= left - 1) by(i + __builtin_ctz(left));
+    }
+}
+
 }  // namespace
 }  // namespace covector
 
@@ -111,25 +172,14 @@ extern "C" int32_t cv_qr(const void* a, void* q, void* r, int32_t* order, int64_
                     return;
                 }
             }
-            const Scratch<T> columns(m * std::max(n, width)), taus(k);
-            Factoring<T> factor(std::max<int64_t>(m, 1), n, pivoted != 0);
-            Multiplying<T> multiply(std::max<int64_t>(m, 1), width, k);
-            for (int64_t i = begin; i < end; ++i) {
-                transpose(static_cast<const T*>(a) + i * m * n, m, n, columns.get());
-                int32_t* moved = pivoted != 0 ? order + i * n : nullptr;
-                if (k > 0) {
-                    factor(columns.get(), taus.get(), moved);
-                } else if (moved != nullptr) {
-                    for (int64_t j = 0; j < n; ++j) moved[j] = static_cast<int32_t>(j);
-                }
-                T* upper = static_cast<T*>(r) + i * width * n;
-                for (int64_t row = 0; row < width; ++row) {
-                    for (int64_t j = 0; j < n; ++j) {
-                        upper[row * n + j] = row <= j ? columns[j * m + row] : T{0};
-                    }
-                }
-                if (width > 0 && m > 0) multiply(columns.get(), taus.get());
-                transpose(columns.get(), width, m, static_cast<T*>(q) + i * m * width);
+            const Factored<T> whole{static_cast<const T*>(a), static_cast<T*>(q), static_cast<T*>(r),
+                                    pivoted != 0 ? order : nullptr, m, n, width};
+            const bool small = k > 0 && std::max(m, n) <= kMostInLanes;
+            if (pivoted == 0 && small && end - begin >= kLeastInLanes) {
+                qr_in_lanes(whole, begin, end);
+            } else {
+                QrByLapack<T> by(whole);
+                for (int64_t i = begin; i < end; ++i) by(i);
             }
         }, pivoted == 0 && in_blocks<T>(k));
     });

@@ -3,6 +3,7 @@
 
 #include "runtime/bidiagonal.h"
 #include "runtime/linalg.h"
+#include "runtime/linalg_lanes.h"
 #include "runtime/linalg_small.h"
 #include "runtime/matrices.h"
 #include "runtime/tridiagonal.h"
@@ -136,6 +137,65 @@ void singular_in_blocks(const Factors<T>& f, int64_t begin, int64_t end) {
         fill_nan(u, f.m * f.width);
         fill_nan(vt, f.height * f.n);
     }
+}
+
+template <typename T>
+class SingularByLapack {
+public:
+    SingularByLapack(const Factors<T>& stack, bool full)
+        : f_(stack),
+          wanted_(stack.u != nullptr),
+          find_(f_.m, f_.n, !wanted_ ? "N" : full ? "A" : "S"),
+          columns_(f_.m * f_.n),
+          left_(wanted_ ? f_.m * f_.width : 0),
+          right_(wanted_ ? f_.height * f_.n : 0) {}
+
+    void operator()(int64_t i) {
+        const auto& [a, s, u, vt, m, n, width, height] = f_;
+        const int64_t k = std::min(m, n);
+        const T* matrix = a + i * m * n;
+        transpose(matrix, m, n, columns_.get());
+        const bool good = all_finite(matrix, m * n) &&
+                          find_(columns_.get(), s + i * k, left_.get(), right_.get());
+        if (!good) fill_nan(s + i * k, k);
+        if (!wanted_) return;
+        T* us = u + i * m * width;
+        T* vs = vt + i * height * n;
+        if (good) {
+            transpose(left_.get(), width, m, us);
+            transpose(right_.get(), n, height, vs);
+        } else {
+            fill_nan(us, m * width);
+            fill_nan(vs, height * n);
+        }
+    }
+
+private:
+    Factors<T> f_;
+    bool wanted_;
+    Singular<T> find_;
+    Scratch<T> columns_, left_, right_;
+};
+
+// The largest side of a matrix whose columns are turned in lanes: by shorter vectors LAPACK's method is faster.
+int64_t most_turned() { return vector_bytes() >= 64 ? kMostInLanes : kMostInLanes / 4; }
+
+// Where lanes would be left over, one matrix after the other takes less.
+template <typename T>
+void values_in_lanes(const Factors<T>& f, int64_t begin, int64_t end) {
+    const int64_t each = f.m * f.n, k = std::min(f.m, f.n);
+    constexpr int64_t kGroup = kMatricesInLanes<T>;
+    const LaneValues<T> values = lane_values<T>();
+    int64_t i = begin;
+    for (; i + kGroup <= end; i += kGroup) {
+        uint32_t left = values(f.a + i * each, f.s + i * k, f.m, f.n, kGroup);
+        if (left == 0) continue;
+        SingularByLapack<T> by(f, false);
+        for (; left != 0; left &= left - 1) by(i + __builtin_ctz(left));
+    }
+    if (i == end) return;
+    SingularByLapack<T> by(f, false);
+    for (; i < end; ++i) by(i);
 }
 
 // Eigenvalues of a general matrix of columns, which is lost, and left and right eigenvectors.
@@ -341,30 +401,12 @@ extern "C" int32_t cv_svd(const void* a, void* s, void* u, void* vt, int64_t typ
                                static_cast<T*>(vt),
                                m, n, width, height};
         return over_matrices(count, work_of(10 * cube), [&](int64_t begin, int64_t end) {
-            const bool wanted = vectors != 0;
             if constexpr (!kIsComplex<T>) {
                 if (ours) return singular_in_blocks(whole, begin, end);
+                if (vectors == 0 && std::max(m, n) <= most_turned()) return values_in_lanes(whole, begin, end);
             }
-            Singular<T> find(m, n, !wanted ? "N" : full != 0 ? "A" : "S");
-            const Scratch<T> columns(m * n), left(wanted ? m * width : 0), right(wanted ? height * n : 0);
-            for (int64_t i = begin; i < end; ++i) {
-                const T* matrix = static_cast<const T*>(a) + i * m * n;
-                Real<T>* values = static_cast<Real<T>*>(s) + i * k;
-                transpose(matrix, m, n, columns.get());
-                const bool good = all_finite(matrix, m * n) &&
-                                  find(columns.get(), values, left.get(), right.get());
-                if (!good) fill_nan(values, k);
-                if (!wanted) continue;
-                T* us = static_cast<T*>(u) + i * m * width;
-                T* vs = static_cast<T*>(vt) + i * height * n;
-                if (good) {
-                    transpose(left.get(), width, m, us);
-                    transpose(right.get(), n, height, vs);
-                } else {
-                    fill_nan(us, m * width);
-                    fill_nan(vs, height * n);
-                }
-            }
+            SingularByLapack<T> by(whole, full != 0);
+            for (int64_t i = begin; i < end; ++i) by(i);
         }, ours);
     });
 }
