@@ -78,13 +78,14 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/runtime",
         "__init__ cache watch executable late linearized batched eager tape mapped pushed device placement",
     ),
+    ("_engine/api", "jaxpr_text jaxprs"),
     (
         "_engine/api",
         "arguments references callbacks debugger pullback pushforward derivatives jacobians options stages jit",
     ),
     (
         "_engine/api",
-        "fwd_and_bwd jaxpr_text jaxprs transforms sharded meshes modes pictures array_classes",
+        "fwd_and_bwd transforms sharded meshes modes pictures array_classes",
     ),
     ("_engine/api", "rules custom checkpoint"),
     ("_engine/api", "evaluation closures implicit custom_vmap taylor checkify"),
@@ -111,7 +112,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("numpy", "fits quantiles"),
     (
         "numpy",
-        "ufunc_methods ufunc_type vectorized __init__",
+        "ufunc_methods vectorized ufunc_type __init__",
     ),
     ("", "ref ad ops dlpack typing stages version test_util"),
     (
@@ -204,6 +205,7 @@ BY_NAME = {
     ): "how an array is spread is seldom asked of its type",
     ("custom_derivatives", "covector._engine.control.names"): "the primitives, for interpreters",
     ("numpy/ufunc_type", "covector.numpy.ufunc_methods"): "the methods of ufuncs are seldom called",
+    ("numpy/ufunc_type", "covector.numpy.vectorized"): "ufuncs of users' functions are seldom made",
     ("numpy/__init__", "covector.numpy.{}"): "loaded when they are named",
     ("numpy/places", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
     ("numpy/methods", "covector.numpy.edits"): "two methods that are seldom called",
@@ -224,6 +226,10 @@ BY_NAME = {
     ("example_libraries/__init__", "covector.example_libraries.{}"): "loaded when they are named",
     (
         "_engine/api/transforms",
+        "covector._engine.api.jaxprs",
+    ): "JAX's view of a Program, for who looks at one",
+    (
+        "_engine/api/stages",
         "covector._engine.api.jaxprs",
     ): "JAX's view of a Program, for who looks at one",
     ("lax/names", "covector._engine.control.names"): "`lax.sin_p`, for interpreters",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn, Protocol, overload
 
+import numpy as np
+
 from covector._engine import primitives as prims
 from covector._engine.api.arguments import is_value
 from covector._engine.base import errors
@@ -544,7 +546,10 @@ def typeof(x: object) -> ShapedArray | AbstractRef:
     dtype: Any = getattr(x, "dtype", None)
     if getattr(dtype, "type", None) is prng_key:
         return ShapedArray(x.shape, dtype)  # type: ignore[attr-defined]
-    return trace.typeof(x)
+    found = trace.typeof(x)
+    if not isinstance(x, np.ndarray | np.generic):
+        return found
+    return ShapedArray(found.shape, dtypes.canonical(found.dtype))  # as it is when it enters
 
 
 publish(__name__)

@@ -387,7 +387,7 @@ def test_a_function_is_staged_once_for_each_signature() -> None:
 
     cv.jit(cv.grad(cv.jit(many)))(0.5)
     assert calls == ["fun", "fwd", "bwd"]
-    program = cv.make_jaxpr(many)(0.5)
+    program = cv.make_jaxpr(many)(0.5).program
     assert len(program.eqns) == 300
     assert len({id(eqn.primitive.program) for eqn in program.eqns}) == 1
 

@@ -412,7 +412,8 @@ def test_stages_tell_what_they_know() -> None:
         assert stage.in_tree == traced.in_tree
         assert stage.out_tree == traced.out_tree
     assert "mul" in lowered.as_text()
-    assert lowered.compiler_ir() is traced.jaxpr
+    assert lowered.compiler_ir() is traced.program
+    assert traced.jaxpr.eqns[0].primitive is covector.lax.mul_p
     with pytest.raises(ValueError, match="stablehlo"):
         lowered.as_text("stablehlo")
     assert lowered.cost_analysis()["flops"] > 0

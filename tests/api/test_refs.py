@@ -278,7 +278,7 @@ def test_stages_take_refs() -> None:
     assert float(ref[...]) == 15
     assert cv.eval_shape(f, ref, 2.0).shape == ()
     assert float(other[...]) == 5
-    program = cv.make_jaxpr(lambda r: r.__setitem__(..., other[...]))(ref)
+    program = cv.make_jaxpr(lambda r: r.__setitem__(..., other[...]))(ref).program
     assert (len(program.inputs), len(program.outputs)) == (2, 1)
 
 

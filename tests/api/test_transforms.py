@@ -415,7 +415,7 @@ def test_make_jaxpr() -> None:
 
 def test_derived_equations_keep_the_users_line() -> None:
     """Those of the backward pass too: profiles and messages lead to the operation that they come from."""
-    program = make_jaxpr(grad(cube))(F32(1))
+    program = make_jaxpr(grad(cube))(F32(1)).program
     assert {str(e.source).split(":")[0] for e in program.eqns} == {"test_transforms.py"}
     assert {e.source.code.co_name for e in program.eqns} == {"cube"}
 

@@ -301,3 +301,16 @@ def test_complex_numbers_of_parts(dtype: str) -> None:
     for slope, part in zip(slopes, (z.real, z.imag), strict=True):
         assert slope.dtype == dtype
         np.testing.assert_allclose(np.asarray(slope.astype("float64")), 2 * part, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_poles_are_reached_only_there(dtype: Any) -> None:
+    """Next to 1 and i, down to the smallest number, which 2 / x has no float for."""
+    sizes = [np.finfo(dtype).smallest_subnormal * 2.0**k for k in range(0, 120, 7)]
+    z = np.array([complex(1, s) for s in sizes], dtype)
+    wanted = np.log(2) / 2 - np.log(np.array(sizes, np.longdouble)) / 2
+    for found in (cnp.arctanh(cnp.asarray(z)).real, cnp.arctan(cnp.asarray(1j * z.conj())).imag):
+        assert np.isfinite(found).all()
+        np.testing.assert_allclose(
+            np.asarray(found), wanted.astype(float), rtol=4 * np.finfo(dtype).eps
+        )

@@ -143,8 +143,8 @@ def test_a_rule_of_the_composite_is_what_counts() -> None:
     for f in (lambda x: SafeNorm()(x)[0], covector.jit(lambda x: SafeNorm()(x)[0])):
         numpy.testing.assert_array_equal(covector.grad(f)(zero), zero)
         numpy.testing.assert_array_equal(covector.vmap(covector.grad(f))(zero[None]), zero[None])
-    program = covector.make_jaxpr(lambda x: SafeNorm()(x))(zero)
-    assert [e.primitive.text() for e in program.eqns] == ["safe_norm"]
+    closed = covector.make_jaxpr(lambda x: SafeNorm()(x))(zero)
+    assert [e.primitive.text() for e in closed.program.eqns] == ["safe_norm"]
 
 
 def test_what_a_composite_closes_over_is_followed_or_an_error() -> None:

@@ -106,7 +106,7 @@ def closed_step(c: Any, x: Any) -> Any:
 
 def test_a_body_that_closes_over_nothing_is_traced_once_for_each_type() -> None:
     programs = [
-        make_jaxpr(lambda c, x: scan(closed_step, c, x))(*operands)
+        make_jaxpr(lambda c, x: scan(closed_step, c, x))(*operands).program
         for operands in (
             (np.float32(0), vector(1, 2)),
             (np.float32(1), vector(3, 4)),

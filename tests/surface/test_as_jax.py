@@ -144,6 +144,7 @@ def test_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         assert jnp is cv.numpy
         assert cv.config.enable_x64 is False
         assert cv.config.callback_errors == "runtime"
+        assert cv.config.logger == "jax"
         assert jax.vmap is cv.vmap
         assert "vmap" in dir(jax)
         with pytest.raises(RuntimeError, match="installed already"):
@@ -151,6 +152,7 @@ def test_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not [n for n in sys.modules if n.partition(".")[0] in ("jax", "jaxlib")]
     assert {n: sys.modules[n].__spec__ for n in before} == before  # ours are as they were
     assert (cv.config.enable_x64, cv.config.callback_errors) == (None, "own")
+    assert cv.config.logger == "covector"
     installed.undo()  # again: nothing
     with pytest.raises(ModuleNotFoundError, match=r"No module named 'jax'$"):
         import jax.numpy

@@ -124,6 +124,20 @@ def test_a_ufunc_of_a_function() -> None:
         f.reduce(M)
 
 
+def test_a_ufunc_maps_its_function_over_numbers() -> None:
+    for make in (cnp.ufunc, cnp.frompyfunc):
+        f = make(lambda x, y: cnp.dot(x, y) + x.ndim, 2, 1)
+        same(f(cnp.asarray(M), 3, out=None, where=None), M * 3)
+        for option in ("out", "where"):
+            with pytest.raises(NotImplementedError, match=option):
+                f(M, 3, **{option: M})
+    listed = cnp.frompyfunc(lambda x: [x, -x], 1, 2)(2)
+    assert (type(listed), listed[1].weak_type) == (list, True)
+    assert cnp.frompyfunc(lambda key: key, 1, 1)(cv.random.split(cv.random.key(0), 3)).shape == (3,)
+    with pytest.raises(TypeError, match="frompyfunc takes a function, got 3"):
+        cnp.frompyfunc(3, 1, 1)  # type: ignore[arg-type]
+
+
 def test_minmax() -> None:
     same(cnp.minmax(cnp.asarray(M), axis=1), (M.min(1), M.max(1)))
     same(cnp.minmax(cnp.asarray(M), initial=(-1, 99)), (np.float32(-1), np.float32(99)))

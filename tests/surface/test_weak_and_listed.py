@@ -196,3 +196,18 @@ def test_what_queries_see(name: str) -> None:
         np.testing.assert_array_equal(found[0, 1:], 0)
         np.testing.assert_allclose(found[1], wanted[1], rtol=1e-4, atol=1e-5)
         assert sums.shape == (2, 4, 2)
+
+
+def test_complex_logarithms_of_sums_are_weak_without_axes() -> None:
+    for f in (cnp.logaddexp, cnp.logaddexp2):
+        for x in (1j, cnp.asarray(1j), cv.lax.full((2,), 1j), cnp.ones(2, "complex64")):
+            assert f(x, 1j).weak_type == (not np.ndim(x)), (f, x)
+            assert f(2, x).weak_type == (not np.ndim(x)), (f, x)
+        assert f(1.5, cv.lax.full((2,), 1.5)).weak_type
+
+
+def test_the_type_of_what_is_numpys_is_that_of_its_array() -> None:
+    with cv.enable_x64(False):
+        for x in (np.float64(1), np.ones(2), np.int64(3), np.complex128(1), np.ones(2, bool)):
+            assert cv.typeof(x) == cv.typeof(cnp.asarray(x))
+    assert cv.typeof(np.ones(2)).dtype == np.float64

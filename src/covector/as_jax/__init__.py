@@ -17,6 +17,7 @@ from covector.as_jax.served import Finder, forget, genuine
 __all__ = ["Installed", "install"]
 
 
+_FLAGS = ("enable_x64", "callback_errors", "logger")  # that are others meanwhile
 _ON = ("1", "on", "t", "true", "y", "yes")
 
 
@@ -30,9 +31,10 @@ class Installed:
 
     def __init__(self) -> None:
         self._finder: Finder | None = Finder()
-        self._before = config.enable_x64, config.callback_errors
+        self._before = {name: getattr(config, name) for name in _FLAGS}
         config.update("enable_x64", os.environ.get("JAX_ENABLE_X64", "").lower() in _ON)
         config.update("callback_errors", "runtime")
+        config.update("logger", "jax")
         sys.meta_path.insert(0, self._finder)
 
     def undo(self) -> None:
@@ -44,7 +46,7 @@ class Installed:
         if self._finder is not None:
             sys.meta_path.remove(self._finder)
             self._finder = None
-            for name, value in zip(("enable_x64", "callback_errors"), self._before, strict=True):
+            for name, value in self._before.items():
                 config.update(name, value)
             forget()
 
@@ -65,7 +67,7 @@ def install() -> Installed:
 
     `enable_x64` is False meanwhile, as in JAX: types of 64 bits become 32, unless JAX_ENABLE_X64 is set or the flag is
     (`jax.config.update("jax_enable_x64", True)`).  What a callback raises reaches its caller as a RuntimeError
-    (the flag `callback_errors`), which libraries catch.
+    (the flag `callback_errors`), which libraries catch.  What is logged (`log_compiles`) is of the logger `jax`.
     RuntimeError if the real JAX has been imported, or if it is served already.
 
     >>> import covector

@@ -234,7 +234,7 @@ def defbilinear(
 
 
 def jvp_jaxpr(
-    jaxpr: Program, nonzeros: Sequence[bool], instantiate: bool | Sequence[bool]
+    jaxpr: ClosedJaxpr, nonzeros: Sequence[bool], instantiate: bool | Sequence[bool]
 ) -> tuple[ClosedJaxpr, list[bool]]:
     """The Jaxpr of results and tangents, from the inputs and the tangents of those in `nonzeros`.
 
@@ -247,9 +247,9 @@ def jvp_jaxpr(
     >>> live, covector.core.jaxpr_as_fun(found)(2.0, 3.0, 1.0)[-1].item()
     ([True, False], 4.0)
     """
-    count = len(jaxpr.outputs)
+    count = len(jaxpr.out_avals)
     wanted = (instantiate,) * count if isinstance(instantiate, bool) else tuple(instantiate)
-    found = jvp_program(jaxpr, tuple(nonzeros), wanted)
+    found = jvp_program(jaxpr.program, tuple(nonzeros), wanted)
     p, n = found.program, len(found.program.inputs) - len(found.constants)
     closed = Program(p.inputs[:n], p.eqns, p.outputs, p.inputs[n:], tuple(found.constants), p.name)
     return ClosedJaxpr.of(closed), list(found.nonzero)

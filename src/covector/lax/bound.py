@@ -10,11 +10,10 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.api.implicit import custom_linear_solve
-from covector._engine.api.jaxprs import eval_jaxpr, jaxpr_as_fun
+from covector._engine.api.jaxprs import ClosedJaxpr, eval_jaxpr, jaxpr_as_fun
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors
 from covector._engine.core.trace import typeof
-from covector._engine.ir.program import Program
 from covector._engine.primitives.slide import window_under
 from covector._engine.runtime.device import device_put
 from covector._engine.types import dims as sizes, dtypes
@@ -32,7 +31,7 @@ def _halves(xs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
 
 def _of_lists(program: Any, consts: Sequence[Any] = ()) -> Callable[..., list[Any]]:
     """The computation of two lists of scalars that a Jaxpr is; a closed one has its constants itself."""
-    if isinstance(program, Program):
+    if isinstance(program, ClosedJaxpr):
         f = jaxpr_as_fun(program)
         return lambda a, b: f(*a, *b)
     return lambda a, b: eval_jaxpr(program, consts, *a, *b)

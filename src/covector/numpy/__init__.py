@@ -22,7 +22,7 @@ from covector.numpy.shape import *
 from covector.numpy.sorting import *
 from covector.numpy.statistics import *
 from covector.numpy.take import *
-from covector.numpy.ufunc_type import ufunc as ufunc
+from covector.numpy.ufunc_type import frompyfunc as frompyfunc, ufunc as ufunc
 
 if _typing.TYPE_CHECKING:
     from covector.numpy import fft as fft, linalg as linalg
@@ -66,7 +66,7 @@ _LATER = {
     "ranges": "arange fromfunction indices linspace logspace meshgrid",
     "sets": "intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse unique_values",
     "signals": "convolve correlate",
-    "vectorized": "apply_along_axis apply_over_axes frompyfunc iterable piecewise vectorize",
+    "vectorized": "apply_along_axis apply_over_axes iterable piecewise vectorize",
     "windows": "bartlett blackman hamming hanning kaiser",
     "without_nan": "nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd nansum nanvar",
 }

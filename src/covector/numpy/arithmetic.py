@@ -18,7 +18,16 @@ from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.numpy.operands import converted, refuse_out
 from covector.numpy.promotion import cast, integer_of, lift, operand_of, type_key
-from covector.numpy.ufunc import ALL_KINDS, binary, is_bool, is_integer, like, refuse, unary
+from covector.numpy.ufunc import (
+    ALL_KINDS,
+    COMPLEX_WITH_AXES,
+    binary,
+    is_bool,
+    is_integer,
+    like,
+    refuse,
+    unary,
+)
 
 __all__ = [
     "abs",
@@ -232,10 +241,19 @@ def _series(x: Any, coefficients: Sequence[float]) -> Any:
 log2 = unary("log2", log_base(2.0), "inexact", "The logarithm to base 2.")
 log10 = unary("log10", log_base(10.0), "inexact", "The logarithm to base 10.", strong=ALL_KINDS)
 logaddexp = binary(
-    "logaddexp", _logaddexp, "inexact", "log(exp(x) + exp(y)), without overflow.", strong="c"
+    "logaddexp",
+    _logaddexp,
+    "inexact",
+    "log(exp(x) + exp(y)), without overflow.",
+    strong=COMPLEX_WITH_AXES,
 )
 logaddexp2 = binary(
-    "logaddexp2", _logaddexp2, "inexact", "log2(2**x + 2**y), without overflow.", apart=True
+    "logaddexp2",
+    _logaddexp2,
+    "inexact",
+    "log2(2**x + 2**y), without overflow.",
+    strong=COMPLEX_WITH_AXES,
+    apart=True,
 )
 hypot = binary("hypot", _hypot, "inexact", "sqrt(x**2 + y**2), without overflow.")
 sinc = unary("sinc", _sinc, "inexact", "sin(πx) / (πx), and 1 at 0.")

@@ -104,6 +104,8 @@ fit together, TypeError for what is no array or number, lists too."""
 
 ALL_KINDS = "biufc"  # of dtypes, for `strong`
 WITH_AXES = "axes"  # for `strong`: results are, but for those of shape ()
+COMPLEX_WITH_AXES = "complex axes"  # the same, of complex numbers only
+_BY_SHAPE = {WITH_AXES: ALL_KINDS, COMPLEX_WITH_AXES: "c"}
 
 # The parameters of ufuncs, by name; those of JAX's ufunc objects, and where theirs are not `x, /` and `x1, x2, /`.
 _OBJECT = "*args, out=None, where=None"
@@ -177,7 +179,7 @@ def elementwise(
     text = parameters or _PARAMETERS.get(name) or _BY_OPERANDS.get(nin)
     if text is not None:
         python = _named(name, python, signature_of(text))
-    python.weak_by_shape = strong == WITH_AXES  # type: ignore[attr-defined]
+    python.weak_by_shape = _BY_SHAPE.get(strong, "")  # type: ignore[attr-defined]
     return make(name, python, nin, f"{doc}{rules}{shown}")
 
 
@@ -234,12 +236,12 @@ def _weakly(recipe: Recipe, strong: str) -> Recipe:
 
     Operands of the kinds in `strong` have results that are never weak.
     """
-    by_shape = strong == WITH_AXES
+    by_shape, kinds = strong in _BY_SHAPE, _BY_SHAPE.get(strong, strong)
 
     def steps(*args: Any) -> Any:
         out = recipe(*args)
         aval = typeof(out)
-        weak = not (aval.shape if by_shape else dtypes.kind(typeof(args[0]).dtype) in strong)
+        weak = dtypes.kind(typeof(args[0]).dtype) not in kinds or (by_shape and not aval.shape)
         for x in args:
             weak = weak and getattr(x, "weak_type", False)
         return out if aval.weak_type == weak else prims.Convert(aval.dtype, weak)(out)

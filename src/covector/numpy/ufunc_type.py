@@ -11,9 +11,10 @@ from covector._engine import _native
 from covector._engine.base import errors
 from covector._engine.base.locks import import_late
 from covector._engine.base.public import boundary
+from covector.numpy.promotion import integer_of
 from covector.numpy.ufunc import signature_of
 
-__all__ = ["ufunc"]
+__all__ = ["frompyfunc", "ufunc"]
 
 
 class _UfuncType(type):
@@ -26,8 +27,9 @@ class _UfuncType(type):
 class ufunc(metaclass=_UfuncType):  # NumPy's name
     """A function of elements of arrays, with methods that apply it along axes: `add`, `maximum`, ..., `frompyfunc`.
 
-    `func` takes `nin` arrays and gives `nout`.  The call and the methods are made of it, unless other functions are
-    given for them; these get axes and so on by keyword.  `nargs` is a fact for readers, `nin` by default.
+    `func` takes `nin` numbers and gives `nout`.  The call, of arrays that broadcast, and the methods are made of it,
+    unless other functions, of arrays, are given for them; these get axes and so on by keyword.  `nargs` is a fact for
+    readers, `nin` by default.
 
     >>> from covector import numpy as cnp
     >>> isinstance(cnp.add, cnp.ufunc), cnp.add.nin
@@ -54,18 +56,46 @@ class ufunc(metaclass=_UfuncType):  # NumPy's name
         self.nargs = nin if nargs is None else nargs
         self.__name__ = getattr(func, "__name__", "ufunc") if name is None else name
         self.__doc__, self.identity = func.__doc__, identity
-        self._call = func if call is None else call
+        self._func, self._call = func, call
         self._own = {"reduce": reduce, "accumulate": accumulate, "at": at, "reduceat": reduceat}
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, out: None = None, where: None = None) -> Any:
+        name = self.__name__
         if len(args) != self.nin:
             raise TypeError(
-                f"{self.__name__} takes {self.nin} operands, got {len(args)}{errors.at_user_line()}"
+                f"{name} takes {self.nin} operands, got {len(args)}{errors.at_user_line()}"
             )
-        return self._call(*args)
+        for option, value in (("out", out), ("where", where)):
+            if value is not None:
+                raise NotImplementedError(f"{name} takes no {option}{errors.at_user_line()}")
+        if self._call is not None:
+            return self._call(*args)
+        return import_late("covector.numpy.vectorized").mapped(name, self._func, args)
 
     def __repr__(self) -> str:
         return f"<ufunc {self.__name__} of covector>"
+
+
+def frompyfunc(func: Callable[..., Any], /, nin: int, nout: int, *, identity: Any = None) -> Any:
+    """A ufunc of a function of `nin` numbers that returns `nout`: of arrays that broadcast, with `reduce` and so on.
+
+    `identity` is the result of a reduction of no elements.
+
+    >>> from covector import numpy as cnp
+    >>> add_squares = cnp.frompyfunc(lambda x, y: x + y * y, 2, 1, identity=0)
+    >>> add_squares(cnp.array([1, 2]), 3)
+    Array([10, 11], dtype=int32)
+    >>> add_squares.reduce(cnp.array([1, 2, 3]))
+    Array(14, dtype=int32)
+    """
+    nin, nout = integer_of(nin, "nin"), integer_of(nout, "nout")
+    if nin < 1 or nout < 1:
+        raise ValueError(
+            f"frompyfunc: nin is {nin} and nout {nout}{errors.at_user_line()}, both must be at least 1"
+        )
+    if not callable(func):
+        raise TypeError(f"frompyfunc takes a function, got {func!r}{errors.at_user_line()}")
+    return ufunc(func, nin, nout, identity=identity)
 
 
 def _method(name: str) -> Any:

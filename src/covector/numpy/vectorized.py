@@ -16,15 +16,13 @@ from covector._engine.types.dims import Dim
 from covector.numpy.creation import asarray
 from covector.numpy.dtype import is_of_keys
 from covector.numpy.operands import converted
-from covector.numpy.promotion import axis_of, broadcast_shapes, integer_of, is_operand, lift
+from covector.numpy.promotion import axis_of, broadcast_shapes, is_operand, lift
 from covector.numpy.selection import where
 from covector.numpy.shape import moveaxis
-from covector.numpy.ufunc_type import ufunc
 
 __all__ = [
     "apply_along_axis",
     "apply_over_axes",
-    "frompyfunc",
     "iterable",
     "piecewise",
     "vectorize",
@@ -210,7 +208,7 @@ def vectorize(
         keys = [key for key in kwargs if key not in excluded]
         places = [i for i in range(len(args)) if i not in kept]
         given = [args[i] for i in places] + [kwargs[k] for k in keys]
-        operands = [x if is_of_keys(x) else lift(name, x) for x in given]
+        operands = [_operand(name, x) for x in given]
 
         def call(*xs: Any) -> Any:
             full = dict(kept) | dict(zip(places, xs, strict=False))
@@ -239,7 +237,7 @@ def _mapped(name: str, call: Callable[..., Any], operands: list[Any], cores: Any
             results = [_result(o) for o in (out if isinstance(out, tuple) else (out,))]
             _check_core(name, results, outs, sizes)
             return tuple(results) if len(outs) > 1 else results[0]
-        return tuple([_result(o) for o in out]) if isinstance(out, tuple) else _result(out)
+        return type(out)(map(_result, out)) if type(out) in (tuple, list) else _result(out)
 
     f = checked
     squeezed = [
@@ -254,8 +252,8 @@ def _mapped(name: str, call: Callable[..., Any], operands: list[Any], cores: Any
         f = vmap(f, in_axes=tuple(in_axes))
     out = f(*squeezed)
     ones = tuple([i for i, n in enumerate(shape) if n == 1])
-    if isinstance(out, tuple):
-        return tuple([_with_ones(o, ones) for o in out])
+    if isinstance(out, tuple | list):
+        return type(out)([_with_ones(o, ones) for o in out])
     return _with_ones(out, ones)
 
 
@@ -273,29 +271,10 @@ def _result(x: Any) -> Any:
     return x if is_of_keys(x) else asarray(x)
 
 
-# ---------------------------------------------------------------------------------------- frompyfunc
+def mapped(name: str, func: Callable[..., Any], args: Sequence[Any]) -> Any:
+    """The function of numbers for all elements of operands that broadcast together."""
+    return _mapped(name, func, [_operand(name, x) for x in args], None)
 
 
-def frompyfunc(func: Callable[..., Any], /, nin: int, nout: int, *, identity: Any = None) -> Any:
-    """A ufunc of a function of `nin` numbers that returns `nout`: of arrays that broadcast, with `reduce` and so on.
-
-    `identity` is the result of a reduction of no elements.
-
-    >>> from covector import numpy as cnp
-    >>> add_squares = cnp.frompyfunc(lambda x, y: x + y * y, 2, 1, identity=0)
-    >>> add_squares(cnp.array([1, 2]), 3)
-    Array([10, 11], dtype=int32)
-    >>> add_squares.reduce(cnp.array([1, 2, 3]))
-    Array(14, dtype=int32)
-    """
-    nin, nout = integer_of(nin, "nin"), integer_of(nout, "nout")
-    if nin < 1 or nout < 1:
-        raise ValueError(
-            f"frompyfunc: nin is {nin} and nout {nout}{errors.at_user_line()}, both must be at least 1"
-        )
-    name = getattr(func, "__name__", "ufunc")
-
-    def call(*args: Any) -> Any:
-        return _mapped(name, func, [lift(name, x) for x in args], None)
-
-    return ufunc(call, nin, nout, name=name, identity=identity)
+def _operand(name: str, x: Any) -> Any:
+    return x if is_of_keys(x) else lift(name, x)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from covector._engine.control.open import (
 from covector._engine.core import trace
 from covector._engine.ir.effects import Effect
 from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var
+from covector._engine.types.avals import ShapedArray
 
 
 class JaxprEqn:
@@ -90,61 +92,6 @@ def _view(eqn: Eqn) -> JaxprEqn:
         eqn.source,
         eqn,
     )
-
-
-class ShownEqn(Eqn):
-    """An equation of Covector's, which has what JAX's have too, by its names there.
-
-    >>> import covector
-    >>> (eqn,) = covector.make_jaxpr(lambda x: x.sum(0))(covector.numpy.ones(3)).eqns
-    >>> eqn.params, len(eqn.invars), eqn.outvars[0].aval
-    ({'axes': (0,), 'out_sharding': None}, 1, ShapedArray(float32[]))
-    """
-
-    __slots__ = ()
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The parameters, as those of a `JaxprEqn`.
-
-        >>> import covector
-        >>> (eqn,) = covector.make_jaxpr(lambda x: x**3)(2.0).eqns
-        >>> eqn.params
-        {'y': 3}
-        """
-        return _view(self).params
-
-    @property
-    def invars(self) -> list[Atom]:
-        """The operands.
-
-        >>> import covector
-        >>> len(covector.make_jaxpr(lambda x: x * x)(2.0).eqns[0].invars)
-        2
-        """
-        return list(operands_of(self))
-
-    @property
-    def outvars(self) -> list[Var]:
-        """The results.
-
-        >>> import covector
-        >>> len(covector.make_jaxpr(lambda x: x * x)(2.0).eqns[0].outvars)
-        1
-        """
-        return list(self.outputs)
-
-    @property
-    def source_info(self) -> Any:
-        """The user's line.
-
-        >>> import covector
-        >>> with covector.named_scope("layer"):
-        ...     closed = covector.make_jaxpr(lambda x: x * x)(2.0)
-        >>> closed.eqns[0].source_info.name_stack
-        'layer'
-        """
-        return self.source
 
 
 class Jaxpr:
@@ -263,20 +210,18 @@ class Jaxpr:
 
 
 class ClosedJaxpr(ViewedProgram):
-    """A Jaxpr with the values of its constants.  It is a `Program` too: `.eqns` are Covector's own equations.
+    """A Jaxpr with the values of its constants: a view of a `Program`, which is `program`.
 
     >>> import covector
     >>> from covector.extend.core import ClosedJaxpr
     >>> closed = covector.make_jaxpr(lambda x: x * x)(2.0)
     >>> isinstance(closed, ClosedJaxpr), closed.in_avals, closed.consts
-    (True, (ShapedArray(float32*[]),), [])
-    >>> ClosedJaxpr(closed.jaxpr, closed.consts).out_avals == closed.out_avals
+    (True, [ShapedArray(float32*[])], [])
+    >>> closed.eqns[0].primitive is covector.lax.mul_p
     True
     """
 
-    __slots__ = ("_jaxpr",)
-
-    _jaxpr: Jaxpr
+    __slots__ = ("_jaxpr", "consts")
 
     def __init__(self, jaxpr: Jaxpr, consts: Sequence[Any] = ()):
         if len(consts) != len(jaxpr.constvars):
@@ -284,13 +229,10 @@ class ClosedJaxpr(ViewedProgram):
                 f"ClosedJaxpr: {len(consts)} constants for a Jaxpr with {len(jaxpr.constvars)} of them"
             )
         p = jaxpr.program
-        eqns = tuple([ShownEqn(e.primitive, e.inputs, e.outputs, e.source) for e in p.eqns])
-        super().__init__(p.inputs, eqns, p.outputs, p.constant_vars, tuple(consts), p.name)
-        same = len(p.constants) == len(consts) and all(
-            a is b for a, b in zip(p.constants, consts, strict=True)
-        )
-        object.__setattr__(self, "origin", p if same else self)
-        object.__setattr__(self, "_jaxpr", jaxpr)
+        same = len(p.constants) == len(consts) and all(map(operator.is_, p.constants, consts))
+        given = Program(p.inputs, p.eqns, p.outputs, p.constant_vars, tuple(consts), p.name)
+        super().__init__(p if same else given)
+        self._jaxpr, self.consts = jaxpr, list(consts)
 
     @classmethod
     def of(cls, program: Program) -> ClosedJaxpr:
@@ -299,11 +241,9 @@ class ClosedJaxpr(ViewedProgram):
         >>> import covector
         >>> from covector.extend.core import ClosedJaxpr
         >>> closed = covector.make_jaxpr(lambda x: x * x)(2.0)
-        >>> ClosedJaxpr.of(closed) is closed
+        >>> ClosedJaxpr.of(closed.program).program is closed.program
         True
         """
-        if isinstance(program, ClosedJaxpr):
-            return program
         return cls(Jaxpr._of(program), program.constants)
 
     @property
@@ -316,7 +256,46 @@ class ClosedJaxpr(ViewedProgram):
         """
         return self._jaxpr
 
-    literals = Program.consts
+    @property
+    def literals(self) -> list[Any]:
+        """The values of the constants.
+
+        >>> import covector
+        >>> covector.make_jaxpr(lambda x: x * x)(2.0).literals
+        []
+        """
+        return self.consts
+
+    @property
+    def eqns(self) -> list[JaxprEqn]:
+        """The equations in order, as those of `jaxpr`.
+
+        >>> import covector
+        >>> (eqn,) = covector.make_jaxpr(lambda x: x.sum(0))(covector.numpy.ones(3)).eqns
+        >>> eqn.primitive.name, eqn.params, eqn.outvars[0].aval
+        ('reduce_sum', {'axes': (0,), 'out_sharding': None}, ShapedArray(float32[]))
+        """
+        return self._jaxpr.eqns
+
+    @property
+    def in_avals(self) -> list[ShapedArray]:
+        """The types of what it takes.
+
+        >>> import covector
+        >>> covector.make_jaxpr(lambda x: x * x)(2.0).in_avals
+        [ShapedArray(float32*[])]
+        """
+        return [v.aval for v in self._jaxpr.invars]
+
+    @property
+    def out_avals(self) -> list[ShapedArray]:
+        """The types of its results.
+
+        >>> import covector
+        >>> covector.make_jaxpr(lambda x: x > 0)(2.0).out_avals
+        [ShapedArray(bool*[])]
+        """
+        return [v.aval for v in self._jaxpr.outvars]
 
     def pretty_print(
         self, *, source_info: bool = False, print_shapes: bool = True, name_stack: bool = False
@@ -338,11 +317,14 @@ class ClosedJaxpr(ViewedProgram):
         >>> covector.make_jaxpr(lambda x: x * x)(2.0).effects
         frozenset()
         """
-        return super().effects
+        return self._jaxpr.effects
+
+    def __repr__(self) -> str:
+        return str(self.program)
 
 
 def eval_jaxpr(
-    jaxpr: Jaxpr | Program,
+    jaxpr: Jaxpr | ClosedJaxpr | Program,
     consts: Sequence[Any],
     *args: Any,
     propagate_source_info: bool = True,
@@ -357,6 +339,8 @@ def eval_jaxpr(
     >>> print(core.eval_jaxpr(closed.jaxpr, closed.consts, 4.0, 5.0))
     [Array(21., dtype=float32)]
     """
+    if isinstance(jaxpr, ClosedJaxpr):
+        jaxpr = jaxpr.program
     if isinstance(jaxpr, Program):
         return trace.evaluate(jaxpr, args, consts or jaxpr.constants)
     if jaxpr._program is not None:
@@ -374,7 +358,7 @@ def eval_jaxpr(
     return list(map(read, jaxpr.outvars))
 
 
-def jaxpr_as_fun(closed: Program) -> Callable[..., list[Any]]:
+def jaxpr_as_fun(closed: ClosedJaxpr) -> Callable[..., list[Any]]:
     """The function that a closed Jaxpr is: from its inputs to a list of its results.
 
     >>> import covector
@@ -382,7 +366,7 @@ def jaxpr_as_fun(closed: Program) -> Callable[..., list[Any]]:
     >>> print(jaxpr_as_fun(covector.make_jaxpr(lambda x: x * x)(2.0))(4.0))
     [Array(16., dtype=float32)]
     """
-    return lambda *args: eval_jaxpr(closed, closed.constants, *args)
+    return lambda *args: eval_jaxpr(closed, (), *args)
 
 
 def new_jaxpr_eqn(
@@ -437,5 +421,5 @@ def subjaxprs(jaxpr: Jaxpr) -> list[Jaxpr]:
     return [inner for eqn in jaxpr.eqns for inner in jaxprs_in_params(eqn.params)]
 
 
-for _cls in (JaxprEqn, ShownEqn, Jaxpr, ClosedJaxpr):
+for _cls in (JaxprEqn, Jaxpr, ClosedJaxpr):
     bounded(_cls)

@@ -102,9 +102,9 @@ class Traced:
         return tuple(taken)
 
     @property
-    def jaxpr(self) -> Program:
-        """The Program."""
-        return self.program
+    def jaxpr(self) -> Any:
+        """The Program, as JAX's users read it: a `ClosedJaxpr`."""
+        return import_late("covector._engine.api.jaxprs").ClosedJaxpr.of(self.program)
 
     @property
     def args_info(self) -> Any:

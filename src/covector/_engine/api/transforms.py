@@ -376,9 +376,10 @@ def make_jaxpr(
     axis_env: Sequence[tuple[Hashable, int]] | None = None,
     return_shape: bool = False,
 ) -> Function:
-    """A function that returns the `Program` of `fun` for given arguments: what JAX calls its jaxpr.
+    """A function that returns what JAX calls the jaxpr of `fun` for given arguments: its `Program`, shown.
 
-    It is a `ClosedJaxpr`: `.jaxpr.eqns` are the equations as interpreters of JAX's jaxprs expect them.
+    It is a `ClosedJaxpr`: its `eqns` are the equations as interpreters of JAX's jaxprs expect them, its text and
+    `program` are Covector's.
 
     A Ref that `fun` takes is an input, one that it closes over a further input, and the last values of those that
     it writes are further outputs.  Arguments in `static_argnums` are used as they are.  `axis_env` has the names and

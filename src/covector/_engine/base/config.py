@@ -198,6 +198,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("fast_paths", True, False, "native dispatch; off: the Python twins run instead"),
     Flag("fuse", True, True, "compute producers inside their consumers"),
     Flag("log_compiles", False, False, "log what is compiled, and how long it takes"),
+    Flag("logger", "covector", False, "the name of the logger of what is logged"),
     Flag(
         "numpy_dtype_promotion",
         "standard",

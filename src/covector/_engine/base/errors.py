@@ -396,9 +396,9 @@ def guard_transfer(level: str, x: Any) -> None:
 
 
 def log(text: str, *values: object) -> None:
-    """A warning of the logger `covector`."""
+    """A warning of the logger that the flag `logger` names."""
     # When it is wanted: loading it is 2 % of `import covector`.
-    import_late("logging").getLogger("covector").warning(text, *values)
+    import_late("logging").getLogger(config.logger).warning(text, *values)
 
 
 def leaked_tracers(function: str, tracers: Iterable[str]) -> str:

@@ -476,15 +476,16 @@ def plain_program(value: Any) -> Any:
     """A parameter as a field of a primitive: a view of a Program becomes that Program."""
     if isinstance(value, tuple):
         return tuple(map(plain_program, value))
-    return value.origin if isinstance(value, ViewedProgram) else value
+    return value.program if isinstance(value, ViewedProgram) else value
 
 
-class ViewedProgram(Program):
-    """A Program that stands for another one, which is kept: what is derived from that is found again."""
+class ViewedProgram:
+    """What shows a Program to users: as a parameter it stands for that."""
 
-    __slots__ = ("origin",)
+    __slots__ = ("program",)
 
-    origin: Program
+    def __init__(self, program: Program):
+        self.program = program
 
 
 def _own_rule(name: str) -> Known:

@@ -304,7 +304,9 @@ def compile_ufunc(python: Callable[..., Any], signature: OperandTypes) -> Any:
     None if the function is not one kernel from elements to elements without scratch memory, or refuses such operands:
     called as it is, it says so with their own shapes.  And none with weak operands where a result is weak by its shape.
     """
-    if getattr(python, "weak_by_shape", False) and any(weak for _, weak, _ in signature):
+    by_shape = getattr(python, "weak_by_shape", "")  # the kinds of dtypes of which it is
+    kinds = {dtypes.kind(dtypes.ALL[code]) for code, weak, _ in signature if weak}
+    if not kinds.isdisjoint(by_shape):
         return None
     n = dims.symbol("n", 0)
     avals = [

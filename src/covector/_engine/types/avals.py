@@ -87,8 +87,8 @@ class ShapedArray:
         return self.text()
 
     def str_short(self, short_dtypes: bool = False) -> str:
-        """`text` under JAX's name; with the kinds of dtypes as letters if they are to be short: f32[3]."""
-        text = self.text()
+        """What JAX has of that name: without weakness, and with letters for dtypes if they are to be short: f32[3]."""
+        text = self.strong().text()
         for kind, letter in _LETTERS if short_dtypes else ():
             text = text.replace(kind, letter)
         return text

@@ -402,7 +402,8 @@ def acosh(z: Pair) -> Pair:
 def atanh(z: Pair) -> Pair:
     """log1p(4x / ((1 - x)^2 + y^2)) / 4 for x >= 0, and half the angle of (1 + z) (1 - conj z).
 
-    Next to the pole, where the square might underflow, the first is log(2 / |1 - z|) / 2.
+    Next to the pole, where the square might underflow, the first is log(2 / |1 - z|) / 2, of a quotient that is
+    scaled, as |1 - z| may be the smallest number.
     """
     (x, y), infinite, scale = tamed(z)
     f = format_of(x.dtype)
@@ -411,8 +412,9 @@ def atanh(z: Pair) -> Pair:
     larger = largest(t, y)
     smaller = select(absolute(t) < b, absolute(t), b)
     ratio = (4.0 * a) / larger / fma(smaller, smaller / larger, larger)
-    near = (larger < 2.0 ** -(f.bias // 4)) & equal(y, y)
-    result = call("log1p", select(near, 2.0 / larger, ratio))
+    near = (larger < 2.0 ** -(2 * f.bias // 5)) & equal(y, y)
+    result = call("log1p", select(near, 2.0 ** (1 - f.mantissa) / larger, ratio))
+    result = result + select(near, const(f.mantissa * math.log(2), x.dtype), 0.0)
     re = result * select(near, const(0.5, x.dtype), 0.25) * scale
     re = copysign(select(infinite | equal(x, 0.0), const(0.0, x.dtype), re), x)
     angle = call("atan2", y, fma(b * -0.5, b, t * fma(a, 0.5, 0.5)))
