@@ -306,7 +306,8 @@ class Sharing:
         if self.is_top:
             if not all(use.leads for _, use in events[:1]):
                 return None
-            return [(first, self.end if any(b.kind == "output" for b in members) else last)]
+            ends = self.end if any(b.kind == "output" for b in members) else last
+            return self._values(root, [n for n, _ in events], ends)
         outside = [b for b in members if not self._is_inside(b) and b not in self.first_of]
         if outside:
             return None
@@ -318,6 +319,21 @@ class Sharing:
             return None
         ends = [self.second_of[b] for b in members if b in self.second_of]
         return [(first, max([last, *ends]))]
+
+    def _values(self, root: Buffer, at: Sequence[int], end: int) -> list[Segment]:
+        """From each statement that gives a class another value to the last one that reads that."""
+        found: list[Segment] = []
+        for n in at:
+            again = found and not self._fills(self.body.statements[n], root)
+            found[-1:] = [(found[-1][0], n)] if again else [*found[-1:], (n, n)]
+        return [*found[:-1], (found[-1][0], end)] if found else [(self.end, end)]
+
+    def _fills(self, s: Statement, root: Buffer) -> bool:
+        """Whether a statement does nothing to a class but give it another value."""
+        if not isinstance(s, Copy) or not is_whole(s):
+            return False
+        source, target = [self.classes.root(b) for b, _ in (s.source, s.target)]
+        return target is root is not source
 
     def _is_inside(self, buffer: Buffer) -> bool:
         """Whether all that accesses a buffer is in this body."""

@@ -47,6 +47,7 @@ from covector._engine.control.loop import Scan
 from covector._engine.control.masked import (
     Changing,
     Where,
+    changed_in_most,
     changed_in_place,
     chosen,
     each_its_own,
@@ -159,6 +160,21 @@ class Cond(Changing):
         index, *rest = operands
         places = [x.place for x in rest]
         outputs = [r.place for r in results]
+        ends = [
+            (r, k, n - 1)
+            for k, (r, n) in enumerate(zip(results, self.carried, strict=True))
+            if n is not None and r.place == places[n - 1]
+        ]
+        for r, k, n in ends:  # begun where it ends: taken out and put back, which `memory` leaves out
+            places[n], outputs[k] = b.temp_like(r.aval, "begin"), b.temp_like(r.aval, "end")
+            b.copy(places[n], r.place, r.aval)
+        self._branches(b, index, places, outputs)
+        for r, k, _ in ends:
+            b.copy(r.place, outputs[k], r.aval)
+
+    def _branches(
+        self, b: Builder, index: Operand, places: Sequence[Place], outputs: Sequence[Place]
+    ) -> None:
         if index.literal is not None:
             b.program(self.branches[int(index.literal)], places, outputs)
             return
@@ -336,6 +352,10 @@ class Cond(Changing):
     def _for_all(self) -> Call:
         """What gives the same, and is differentiated so that slopes are right whatever elements choose."""
         return Call(_for_all(*branches_key(self.branches)))
+
+    @property
+    def carried(self) -> tuple[int | None, ...]:  # type: ignore[override]
+        return tuple([None if n is None else n + 1 for n in changed_in_most(self.branches)])
 
     def changed(self) -> Sequence[int | None]:
         return [None if n is None else n + 1 for n in changed_in_place(self.branches)]

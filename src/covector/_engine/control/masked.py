@@ -7,6 +7,7 @@ writes what is there.  So do the choices and loops inside of a branch.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import compress
 from typing import Any, ClassVar
@@ -302,6 +303,16 @@ def changed_in_place(branches: Sequence[Program]) -> list[int | None]:
     found: list[int | None] = []
     for n, *others in zip(*[_changes(b).origins for b in branches], strict=True):
         found.append(n if n is not None and set(others) <= {n} and n not in found else None)
+    return found
+
+
+def changed_in_most(branches: Sequence[Program]) -> list[int | None]:
+    """For each large result, the input that it is in most of the branches that do not make it anew, or None."""
+    found: list[int | None] = []
+    columns = zip(*[_changes(b).origins for b in branches], strict=True)
+    for aval, column in zip(branches[0].out_avals, columns, strict=True):
+        counts = Counter([n for n in column if n is not None and n not in found])
+        found.append(max(counts, key=counts.__getitem__) if counts and is_large(aval) else None)
     return found
 
 
