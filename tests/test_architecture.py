@@ -65,12 +65,12 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "__init__ calls elements places fuse late arena donation memory cuts folding nest instances unroll points",
     ),
     ("_engine/compile", "lower simplify"),
-    ("_engine/compile", "invariants rewrite survey turned schedule pipeline"),
+    ("_engine/compile", "invariants rewrite survey rows registers turned schedule pipeline"),
     ("_engine/backends/reference", "__init__ primitives scalars memory kernels backend"),
     (
         "_engine/backends/cpu",
-        "__init__ hoist instructions link plan scalars shared library indices packs routines contents apart flow lanes "
-        "running emit emitted",
+        "__init__ hoist instructions link plan patterns scalars frame shared library indices packs routines contents "
+        "apart flow lanes running emit emitted",
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),

@@ -225,6 +225,16 @@ class Loops:
     # Runs of a short innermost loop that are written out: the gradient of 8 bodies, of which sums have three terms,
     # took 335 us, and takes 270.
     written_out: int = 4
+    # With loops with lanes inside, each one vector or copies of it, they may be so many times longer: 5 % of 8 bodies.
+    written_lanes: int = 3
+    # Several short rows share a vector if that takes less than so much of the time, counted in operations.
+    filled: float = 0.85
+    # Operations that a processor does while a sum waits for the term before.
+    waiting: float = 8.0
+    # Vectors that hold an array which may lie in registers.
+    registers: int = 8
+    # The shortest rows that are read and written one by one for such a vector.
+    least_row: int = 4
 
 
 @record
