@@ -354,7 +354,7 @@ class StatementWriter(ControlFlow):
             self.parts(loop.body, self.limits.many_inner_loops)
 
         found = running(loop, self.frame.target, self.frame.memory_of)
-        if found is not None and self.emitter.width == 1:
+        if found is not None and self.emitter.width == 1 and start == "0":
             start = self.running(loop, found, start, stop)
         if stop.isdigit() and is_written_out(loop, self.frame.target):
             for run in range(int(start), int(stop)):

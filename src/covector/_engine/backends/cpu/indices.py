@@ -298,7 +298,7 @@ class LoopEmitter(Emitter):
 
     def _pattern(self, d: Dim) -> Places | None:
         """How far apart the places of all lanes are, if no stride says it."""
-        return None if self._parts(d) or self.lane is None else places_of(d, self.lane, self.width)
+        return None if self.lane is None or index_values(d) else places_of(d, self.lane, self.width)
 
     def _rows(self, e: Expr) -> str | None:
         """Elements of several short rows, or one for each of these: picked from a vector, or put together."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from covector._engine.ir import index as ix
-from covector._engine.ir.kernel import index_values
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
@@ -19,8 +18,6 @@ def places_of(d: Dim, lane: str, width: int) -> Places | None:
 
     The first lane's variable is a multiple of the lanes.
     """
-    if index_values(d):
-        return None
     base = ix.loop_variable(f"{lane}*", 1 << 62) * width
     first = dims.substitute(d, {lane: base})
     found: list[int] = []
