@@ -13,7 +13,7 @@ from covector._engine.base.record import replace
 from covector._engine.compile.rewrite import rewrite
 from covector._engine.ir.kernel import Buffer, If, Kernel, Loop, Schedule, Statement, While, walk
 from covector._engine.ir.legal import chain_of, refused, why_not, why_not_step
-from covector._engine.ir.steps import Join, Pieces, Step, Stream, Tile, Together
+from covector._engine.ir.steps import Beside, Fill, Join, Pieces, Step, Stream, Tile, Together
 
 Body = tuple[Statement, ...]
 
@@ -31,7 +31,7 @@ EAGER = Target(
     threads=2,
     costs=Costs(parallel=0.0, grain=1.0),
     limits=Limits(few_results=8, fold_pieces=3, streamed=4, stream_pieces=2, stream_rows=2),
-    loops=Loops(tile=2, rows=2, least_lanes=2, short=2),
+    loops=Loops(tile=2, rows=2, least_lanes=2, short=2, filled=10.0, least_row=2),
 )
 
 
@@ -74,6 +74,8 @@ def legal_steps(nest: Loop) -> list[Step]:
         Stream(name, chain[-1], pieces, rows)
         for name, pieces, rows in itertools.product(names, PIECES, (1, 2))
     ]
+    found += [Fill(a, b) for a, b in itertools.pairwise(chain)]
+    found += [Beside(name, chain[-1], n) for name in names for n in PIECES]
     return [step for step in found if why_not_step(nest, step) is None]
 
 

@@ -234,6 +234,16 @@ class Loops:
     written_out: int = 4
     # Times that the turn of a short loop with a condition is written out.
     turns: int = 3
+    # With loops with lanes inside, each one vector or copies of it, they may be so many times longer: 5 % of 8 bodies.
+    written_lanes: int = 3
+    # Several short rows share a vector if that takes less than so much of the time, counted in operations.
+    filled: float = 0.85
+    # Operations that a processor does while a sum waits for the term before.
+    waiting: float = 8.0
+    # Vectors that hold an array which may lie in registers.
+    registers: int = 8
+    # The shortest rows that are read and written one by one for such a vector.
+    least_row: int = 4
 
 
 @record

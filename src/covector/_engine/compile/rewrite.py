@@ -29,7 +29,7 @@ from covector._engine.ir.kernel import (
 from covector._engine.ir.legal import chain_of, folded_outside, named
 from covector._engine.ir.renaming import Renaming
 from covector._engine.ir.scalar import Expr
-from covector._engine.ir.steps import Join, Pieces, Step, Stream, Tile, Together
+from covector._engine.ir.steps import Beside, Fill, Join, Pieces, Step, Stream, Tile, Together
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
@@ -49,6 +49,10 @@ def rewrite(nest: Loop, step: Step, temp: Temp) -> list[Statement]:
             return _in_pieces(nest, step, temp)
         case Stream():
             return _streamed(nest, step, temp)
+        case Fill():
+            return [_filled(nest, step)]
+        case Beside():
+            return _beside(nest, step, temp)
 
 
 # ---------------------------------------------------------------------------------------- together and apart
@@ -181,6 +185,28 @@ def _as_one(bodies: Sequence[Sequence[Statement]]) -> list[Statement]:
     return result
 
 
+class _Filled(Renaming):
+    """Two loops as one; places that both lead through are put together."""
+
+    def dim(self, d: Dim) -> Dim:
+        return ix.rejoin(super().dim(d))
+
+
+def _rows_as_one(outer: Loop, inner: Loop, body: Sequence[Statement]) -> Loop:
+    """A loop over all elements of rows, which are runs of the inner one."""
+    total, length = outer.extent * inner.extent, inner.extent
+    at = ix.loop_variable(inner.name, total)
+    values = {outer.name: dims.floordiv(at, length), inner.name: dims.mod(at, length)}
+    return Loop(at, total, _Filled(values).body(body), free=True)
+
+
+def _filled(nest: Loop, step: Fill) -> Statement:
+    chain = chain_of(nest)
+    outer, inner = named(chain, step.outer), named(chain, step.inner)
+    (made,) = _around(chain[: chain.index(outer)], [_rows_as_one(outer, inner, inner.body)])
+    return made
+
+
 # ------------------------------------------------------------------------------------------- folds in pieces
 
 
@@ -216,6 +242,16 @@ class _States:
                 taking = Renaming({}, dict(zip(fold.taken, states, strict=True)))
                 merges.append(Assign(f.locals, tuple(map(taking.expr, fold.result)), fold))
         return merges if piece == 0 else [Loop(piece, self.pieces, tuple(merges), free=True)]
+
+    def sums(self) -> list[Statement] | None:
+        """Bring the locals into being with the states of all pieces together; None if these are more than sums."""
+        begun: list[Statement] = []
+        for f, b in zip(self.folds, self.buffers, strict=False):
+            if not isinstance(f, Fold) or not isinstance(self.pieces, int):
+                return None
+            first, *others = [load(b, n * self.width + self.row) for n in range(self.pieces)]
+            begun.append(Init(f.local, _folded(f.op, first, others)))
+        return begun
 
 
 def _targets(f: Fold | Assign) -> tuple[Expr, ...]:
@@ -317,3 +353,33 @@ def _folded(op: str, state: Expr, values: list[Expr]) -> Expr:
         pairs = [values[n : n + 2] for n in range(0, len(values), 2)]
         values = [scalar.apply(op, *pair) if len(pair) == 2 else pair[0] for pair in pairs]
     return scalar.apply(op, state, values[0])
+
+
+def _beside(nest: Loop, step: Beside, temp: Temp) -> list[Statement]:
+    """Parts of a fold as rows of one vector, and then these folded together."""
+    (*around, row), loop = _found(nest, step.loop)
+    kind = "local" if around else "temp"  # runs of loops around it may be side by side
+    states = _States(loop, step.parts, [row], lambda *what: replace(temp(*what), kind=kind))
+    assert isinstance(loop.extent, int)
+    extent = loop.extent // step.parts
+    part = ix.loop_variable(f"{loop.name}p", step.parts)
+    run = 0 if extent == 1 else ix.loop_variable(loop.name, extent)
+    own = {e: Expr("local", (), e.dtype, f"{e.attr}p") for e in states.locals}
+    folds = Renaming({loop.name: run * step.parts + part}, own).body(loop.body)
+    first: list[Statement] = [
+        *[Init(own[e], start) for e, start in zip(states.locals, states.starts, strict=True)],
+        *(folds if run == 0 else [Loop(run, extent, folds, free=True)]),
+        *states.stored(part, list(own.values())),
+    ]
+    parts = _rows_as_one(Loop(part, step.parts, (), free=True), row, first)
+    return _around(around, [parts, replace(row, body=_with_states(row.body, loop, states))])
+
+
+def _with_states(body: Sequence[Statement], loop: Loop, states: _States) -> tuple[Statement, ...]:
+    """A body with the states of all parts folded together where a loop stood: the first one is where sums begin."""
+    starts = dict(zip(states.locals, states.starts, strict=True))
+    begun = [s for s in body if isinstance(s, Init) and starts.get(s.local) is s.value]
+    merged = states.sums() if {s.local for s in begun} == {*states.locals} else None
+    gone = () if merged is None else begun
+    within = states.merged() if merged is None else merged
+    return tuple([x for s in body if s not in gone for x in (within if s is loop else [s])])

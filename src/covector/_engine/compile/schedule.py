@@ -20,7 +20,9 @@ import numpy as np
 
 from covector._engine.backends.base import Explain, Job, Target
 from covector._engine.base.record import replace
+from covector._engine.compile.registers import in_registers
 from covector._engine.compile.rewrite import rewrite
+from covector._engine.compile.rows import Rows
 from covector._engine.compile.survey import TICKS, Facts, Survey
 from covector._engine.core.routine import ROUTINES
 from covector._engine.ir import index as ix
@@ -46,7 +48,7 @@ from covector._engine.ir.kernel import (
 )
 from covector._engine.ir.legal import runs_on, why_not_step
 from covector._engine.ir.scalar import Expr
-from covector._engine.ir.steps import Join, Pieces, Step, Stream, Tile, Together
+from covector._engine.ir.steps import Beside, Fill, Join, Pieces, Step, Stream, Tile, Together
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
@@ -71,6 +73,7 @@ def schedule(kernel: Kernel, job: Job) -> Kernel:
         return kernel
     scheduler = Scheduler(job.target, job.explain("schedule"))
     made = kernel.with_body(scheduler.statements(kernel.body))
+    made = in_registers(made, job.target, scheduler.explain)
     return made.with_functions(lambda f: schedule(f, job))
 
 
@@ -237,7 +240,7 @@ class Choice:
         self.steps: list[tuple[Step, str]] = []
         self._join()
         self.vector, self.side_by_side = self._choose_vector()
-        found = self._pieces() or self._stream() or self._tile() or self._together()
+        found = self._pieces() or self._stream() or self._tile() or self._rows() or self._together()
         if found is not None:
             self.steps.append(found)
 
@@ -382,6 +385,13 @@ class Choice:
         half = self.target.loops.tile // 2
         return dims.is_true(lambda: self.extents[name] >= half)
 
+    def _rows(self) -> tuple[Step, str] | None:
+        """Rows that are shorter than a vector share one."""
+        if self.vector != self.outer[-1]:
+            return None
+        rows = Rows(self.survey, self.target, self.outer, self.extents)
+        return rows.fill() or rows.beside(self._folded())
+
     def _together(self) -> tuple[Step, str] | None:
         """Vectors that a fold takes are used again in other rows: of a product, four rows are computed at once.
 
@@ -409,6 +419,8 @@ class Choice:
         match step:
             case Tile():
                 self._cost_of_tiles(step)
+            case Fill() | Beside():
+                pass
             case Together():
                 for n in self.outer[self.outer.index(step.loop) :]:
                     self.costs[n] = self.costs[n] * step.rows
@@ -459,7 +471,8 @@ class Choice:
             most = min(most, self.target.loops.tile)
         count = max(min(most, _covering(extent)), 2)
         nest = self.survey.nest
-        below = loop.name not in self.outer or nest.folded or nest.assigned
+        filled = any(isinstance(step, Fill) for step, _ in self.steps)
+        below = loop.name not in self.outer or nest.folded or nest.assigned or filled
         if below and size <= self.target.limits.body:
             copies = self.target.loops.unroll
         while copies > 1 and isinstance(extent, int) and extent < count * copies:

@@ -220,6 +220,36 @@ def _fewer(a: int, b: int) -> int:
     return min(a, b) if a and b else a or b
 
 
+def is_written_out(loop: Loop, target: Target) -> bool:
+    """Whether a plain loop has so few runs, and so short ones, that it would cost more than what is in it."""
+    runs, size = loop.extent, _written(loop.body, target)
+    if not isinstance(runs, int) or runs > target.loops.written_out or size is None:
+        return False
+    most = target.limits.body
+    if any(isinstance(s, Loop) for s in loop.body):
+        most *= target.loops.written_lanes
+    return runs * size <= most
+
+
+def _written(body: Sequence[Statement], target: Target) -> int | None:
+    """How much text a body is with all loops in it written out; None if some would be left."""
+    size = text_size([s for s in body if not isinstance(s, Loop)], target.limits.call)
+    for s in body:
+        if isinstance(s, Loop):
+            inner, how = _written(s.body, target), s.schedule
+            if inner is None or not isinstance(s.extent, int) or how.parallel:
+                return None
+            runs = max(how.unroll, 1) if s.extent == how.vector * max(how.unroll, 1) else s.extent
+            if (not how.vector and runs > target.loops.written_out) or (
+                how.vector and runs == s.extent
+            ):
+                return None
+            size += runs * inner
+        elif isinstance(s, (If, While)):
+            return None
+    return size
+
+
 def text_size(body: Sequence[Statement], call: int) -> int:
     """How much text a body is, in operations; a call counts as several."""
     seen: set[Expr] = set()

@@ -7,6 +7,7 @@ Steps (`ir/steps.py`) rewrite a nest, which is a loop whose order is free; they 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from covector._engine.ir import index as ix
@@ -34,7 +35,7 @@ from covector._engine.ir.kernel import (
     walk,
 )
 from covector._engine.ir.scalar import Expr
-from covector._engine.ir.steps import Join, Pieces, Step, Stream, Tile, Together
+from covector._engine.ir.steps import Beside, Fill, Join, Pieces, Step, Stream, Tile, Together
 from covector._engine.types.dims import Dim
 
 # What a loop with lanes cannot have inside, and why.
@@ -230,6 +231,10 @@ def why_not_step(nest: Loop, step: Step) -> str | None:
             return _why_not_in_pieces(nest, step.loop)
         case Stream():
             return _why_not_streamed(nest, step)
+        case Fill():
+            return _why_not_filled(nest, step)
+        case Beside():
+            return _why_not_beside(nest, step)
 
 
 def _why_not_joined(nest: Loop, step: Join) -> str | None:
@@ -372,4 +377,31 @@ def _why_not_streamed(nest: Loop, step: Stream) -> str | None:
         return "the number of rows is not known"
     if step.rows > 1 and loop.extent % (step.pieces * step.rows):
         return f"{loop.extent} rows are not so many times {step.pieces * step.rows}"
+    return None
+
+
+def _why_not_filled(nest: Loop, step: Fill) -> str | None:
+    chain = chain_of(nest)
+    names = [loop.name for loop in chain]
+    if (step.outer, step.inner) not in itertools.pairwise(names):
+        return f"{step.inner} is not directly inside {step.outer}"
+    if not isinstance(named(chain, step.inner).extent, int):
+        return f"it is not known how long rows of {step.inner} are"
+    if any(loop.own for loop in chain):
+        return "runs have scratch memory of their own"
+    return _ragged(walk((nest,)), {step.outer, step.inner})
+
+
+def _why_not_beside(nest: Loop, step: Beside) -> str | None:
+    chain = chain_of(nest)
+    if chain[-1].name != step.along or step.loop in {x.name for x in chain}:
+        return f"{step.loop} is not inside {step.along}, the last of the loops around it"
+    reason = _why_not_in_pieces(nest, step.loop)
+    if reason is not None:
+        return reason
+    row, loop = chain[-1], named([s for s in chain[-1].body if isinstance(s, Loop)], step.loop)
+    if not isinstance(row.extent, int) or not isinstance(loop.extent, int):
+        return "it is not known how many elements are folded"
+    if step.parts < 2 or loop.extent % step.parts:
+        return f"{loop.extent} elements are not so many times {step.parts}"
     return None

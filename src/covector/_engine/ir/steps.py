@@ -70,4 +70,30 @@ class Stream:
         return f"folds over {self.loop} row by row along {self.along}, in {self.pieces} pieces"
 
 
-Step = Join | Tile | Together | Pieces | Stream
+@record
+class Fill:
+    """Two loops, one directly in the other, as one whose lanes are of several rows: these are shorter than a vector."""
+
+    outer: str
+    inner: str
+
+    def __str__(self) -> str:
+        return f"lanes of several {self.outer} in rows of {self.inner}"
+
+
+@record
+class Beside:
+    """What a loop folds for each run of the loop around it, folded in so many parts: their lanes lie beside each other.
+
+    A part takes each so-manyth element; then the parts are folded together.
+    """
+
+    loop: str
+    along: str
+    parts: int
+
+    def __str__(self) -> str:
+        return f"folds over {self.loop} in {self.parts} parts beside each other along {self.along}"
+
+
+Step = Join | Tile | Together | Pieces | Stream | Fill | Beside

@@ -19,8 +19,9 @@ from covector._engine.backends.cpu.contents import (
     private,
 )
 from covector._engine.backends.cpu.flow import ControlFlow
+from covector._engine.backends.cpu.frame import Frame
 from covector._engine.backends.cpu.hoist import invariants
-from covector._engine.backends.cpu.indices import Frame, LoopEmitter
+from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.backends.cpu.instructions import (
     memory_element,
     vector,
@@ -31,7 +32,7 @@ from covector._engine.backends.cpu.module import ModuleText
 from covector._engine.backends.cpu.packs import Packs, straight
 from covector._engine.backends.cpu.running import Running, running, write_states
 from covector._engine.base.record import replace
-from covector._engine.compile.survey import text_size
+from covector._engine.compile.survey import is_written_out, text_size
 from covector._engine.ir import scalar
 from covector._engine.ir.alike import with_constants_given
 from covector._engine.ir.kernel import (
@@ -357,9 +358,9 @@ class StatementWriter(ControlFlow):
             self.parts(loop.body, self.limits.many_inner_loops)
 
         found = running(loop, self.frame.target, self.frame.memory_of)
-        if found is not None and self.emitter.width == 1:
+        if found is not None and self.emitter.width == 1 and start == "0":
             start = self.running(loop, found, start, stop)
-        if stop.isdigit() and self._is_written_out(loop):
+        if stop.isdigit() and is_written_out(loop, self.frame.target):
             for run in range(int(start), int(stop)):
                 self._once(loop.name, str(run), body)
         else:
@@ -380,17 +381,6 @@ class StatementWriter(ControlFlow):
 
         self._counted(loop.name, start, whole, found.width, body)
         return stop if rest is None else whole
-
-    def _is_written_out(self, loop: Loop) -> bool:
-        """Whether there are so few runs, and so short ones, that a loop would cost more than what is in it."""
-        runs = loop.extent
-        if (
-            not isinstance(runs, int)
-            or runs > self.frame.target.loops.written_out
-            or has_loops(loop.body)
-        ):
-            return False
-        return runs * text_size(loop.body, self.limits.call) <= self.limits.body
 
     def _once(self, name: str, value: str, body: Callable[[], None]) -> None:
         """The body of a loop for one value of its variable."""
@@ -489,7 +479,12 @@ class StatementWriter(ControlFlow):
             emitter = LoopEmitter(frame, width, name, self.emitter)
             mark = self.emitter.mark()
             if n:
-                frame.symbols[name] = self.emitter.line(f"add nuw nsw i64 {base}, {n * width}")
+                at = (
+                    self.emitter.line(f"add nuw nsw i64 {base}, {n * width}")
+                    if not base.isdigit()
+                    else None
+                )
+                frame.symbols[name] = at or str(int(base) + n * width)
             if limit is not None:
                 emitter.mask = self._mask(base, limit, width)
             emitter.take_over(fixed)

@@ -12,7 +12,8 @@ from collections.abc import Generator, Sequence, Set
 from contextlib import contextmanager
 
 from covector._engine.backends.cpu import stops
-from covector._engine.backends.cpu.indices import Frame, LoopEmitter
+from covector._engine.backends.cpu.frame import Frame
+from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.backends.cpu.instructions import vector
 from covector._engine.compile.survey import text_size
 from covector._engine.ir.kernel import Assign, If, Loop, Statement, While, walk

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from covector._engine.backends.base import Target
+from covector._engine.backends.cpu.frame import Frame
 from covector._engine.backends.cpu.instructions import (
     family,
     literal,
@@ -19,87 +19,13 @@ from covector._engine.backends.cpu.instructions import (
     suffix,
     vector,
 )  # fmt: skip
-from covector._engine.backends.cpu.module import ModuleText
-from covector._engine.backends.cpu.scalars import Emitter, fresh_names
+from covector._engine.backends.cpu.patterns import Places, lanes, places_of, rows
+from covector._engine.backends.cpu.scalars import Emitter
 from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import Buffer, Store, index_values, nodes
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim, Factor
-
-
-@dataclass
-class Frame:
-    """What the body of one LLVM function knows: its lines, and how to name buffers, symbols and locals."""
-
-    module: ModuleText
-    # Of buffers that share memory, the one that stands for all.
-    memory_of: Callable[[Buffer], Buffer]
-    target: Target
-    lines: list[str] = field(default_factory=list)
-    entry: list[str] = field(default_factory=list)  # allocas and what comes before everything
-    symbols: dict[str, str] = field(default_factory=dict)  # dims symbol -> i64 operand
-    pointers: dict[Buffer, str] = field(default_factory=dict)
-    # Pointers that are made where they are first needed: with all made at the top, LLVM's time for registers grew
-    # faster than their number.
-    sources: dict[Buffer, Callable[[], str]] = field(default_factory=dict)
-    brought: list[tuple[Buffer, Callable[[], str]]] = field(default_factory=list)
-    # Of buffers whose pointer changes: where it is kept.
-    slots: dict[Buffer, str] = field(default_factory=dict)
-    locals: dict[Expr, tuple[str, int]] = field(default_factory=dict)  # alloca, lanes
-    lane_buffers: set[Buffer] = field(
-        default_factory=set
-    )  # private buffers whose elements are vectors
-    leaving: list[str] = field(default_factory=list)  # what comes before each return
-    # Where a function that returns nothing leaves the status of what failed.
-    failed_at: str | None = None
-    asked: str | None = None  # where loops count what they do until they ask
-    fresh: Callable[[], str] = field(default_factory=fresh_names)
-    _words: dict[int, str] = field(default_factory=dict)
-
-    def bring(self, buffers: Iterable[Buffer]) -> None:
-        """Make the pointers of buffers, where all that follows can use them."""
-        for buffer in buffers:
-            if (source := self.sources.pop(buffer, None)) is not None:
-                self.pointers[buffer] = source()
-                self.brought.append((buffer, source))
-
-    def take_back(self, mark: int) -> None:
-        """Let pointers that were brought since then be made anew where they are needed next.
-
-        Of the gradient of 500 layers, which come back to what was kept long before, registers for pointers that lived
-        so long took two thirds of the time of compilation.
-        """
-        while len(self.brought) > mark:
-            buffer, source = self.brought.pop()
-            del self.pointers[buffer]
-            self.sources[buffer] = source
-
-    def knows(self, buffer: Buffer) -> bool:
-        """Whether the buffer is memory from outside of the loops that are written here."""
-        return buffer in self.pointers or buffer in self.sources
-
-    def pointer(self, buffer: Buffer) -> str:
-        """The operand that points to a buffer's first element."""
-        slot = self.slots.get(buffer)
-        if slot is None:
-            return self.pointers[buffer]
-        name = self.fresh()
-        self.lines.append(f"  {name} = load ptr, ptr {slot}")
-        return name
-
-    def words(self, count: int) -> str:
-        """Memory of this function's frame for integers and pointers, for one call: the next one has the same."""
-        found = self._words.get(count)
-        if found is None:
-            found = self._words[count] = self.alloca(f"[{count} x i64]", 8)
-        return found
-
-    def alloca(self, type_: str, align: int = 64) -> str:
-        """Memory of this function's frame."""
-        name = self.fresh()
-        self.entry.append(f"  {name} = alloca {type_}, align {align}")
-        return name
 
 
 class LoopEmitter(Emitter):
@@ -148,10 +74,14 @@ class LoopEmitter(Emitter):
 
     def _sum(self, d: Any, value_of: Callable[[Factor], str], type_: str) -> str:
         total: str | None = None
+        known = 0  # what numbers add up to: `sroa` sees the places of private memory if they are numbers
         for monomial, c in d.terms:
+            values = [value_of(a) for a in monomial]
+            if type_ == "i64" and all(map(str.isdigit, values)):
+                known += c * math.prod(map(int, values))
+                continue
             term: str | None = None
-            for a in monomial:
-                value = value_of(a)
+            for value in values:
                 term = value if term is None else self.line(f"mul nsw {type_} {term}, {value}")
             if term is None:
                 term = str(c) if type_ == "i64" else f"splat (i64 {c})"
@@ -159,7 +89,8 @@ class LoopEmitter(Emitter):
                 factor = str(c) if type_ == "i64" else f"splat (i64 {c})"
                 term = self.line(f"mul nsw {type_} {term}, {factor}")
             total = term if total is None else self.line(f"add nsw {type_} {total}, {term}")
-        assert total is not None
+        if total is None or known:
+            total = str(known) if total is None else self.line(f"add nsw {type_} {total}, {known}")
         return total
 
     def _scalar_factor(self, a: Factor) -> str:
@@ -171,6 +102,8 @@ class LoopEmitter(Emitter):
         return self._binary(a, x, y, "i64")
 
     def _binary(self, a: Factor, x: str, y: str, type_: str) -> str:
+        if x.isdigit() and y.isdigit() and a.op in ("floordiv", "mod"):
+            return str(int(x) // int(y) if a.op == "floordiv" else int(x) % int(y))
         if a.op in ("floordiv", "mod"):
             if ix.is_nonnegative(a.args[0]):
                 return self.line(f"{'udiv' if a.op == 'floordiv' else 'urem'} {type_} {x}, {y}")
@@ -322,6 +255,8 @@ class LoopEmitter(Emitter):
             return self.from_memory(raw, e.dtype)
         if isinstance(stride, int) and 0 < abs(stride) <= near:
             return self.from_memory(self._near(e, stride, mask, safe), e.dtype)
+        if stride is None and mask is None and (picked := self._rows(e)) is not None:
+            return self.from_memory(picked, e.dtype)
         addresses = self.addresses(buffer, d)
         return self.from_memory(self.gather(addresses, type_, e.dtype, mask), e.dtype)
 
@@ -360,6 +295,44 @@ class LoopEmitter(Emitter):
                 f"shufflevector {type_} {raw}, {type_} {picked}, <{width} x i32> <{lanes}>"
             )
         return picked
+
+    def _pattern(self, d: Dim) -> Places | None:
+        """How far apart the places of all lanes are, if no stride says it."""
+        return None if self.lane is None or index_values(d) else places_of(d, self.lane, self.width)
+
+    def _rows(self, e: Expr) -> str | None:
+        """Elements of several short rows, or one for each of these: picked from a vector, or put together."""
+        (buffer, d), dtype = e.attr, e.dtype  # type: ignore[misc]
+        places = self._pattern(d)
+        if places is None:
+            return None
+        low, width = min(places), self.width
+        count = max(places) - low + 1
+        if count <= width:
+            type_ = memory_type(dtype, count) if count > 1 else f"<1 x {memory_element(dtype)}>"
+            address = self.address(buffer, self.scalar_index(d + low))
+            raw = self.line(f"load {type_}, ptr {address}, align {dtype.itemsize}")
+            taken = lanes([p - low for p in places])
+            return self.line(f"shufflevector {type_} {raw}, {type_} poison, {taken}")
+        begins = rows(places, self.frame.target.loops.least_row)
+        if begins is None:
+            return None
+        type_, parts = memory_type(dtype, width // len(begins)), list[str]()
+        for begin in begins:
+            address = self.address(buffer, self.scalar_index(d + begin))
+            parts.append(self.line(f"load {type_}, ptr {address}, align {dtype.itemsize}"))
+        return self._side_by_side(parts, width // len(begins), dtype)
+
+    def _side_by_side(self, parts: list[str], length: int, dtype: np.dtype) -> str:
+        """One vector of several."""
+        while len(parts) > 1:
+            type_, both = memory_type(dtype, length), lanes(range(2 * length))
+            parts = [
+                self.line(f"shufflevector {type_} {a}, {type_} {b}, {both}")
+                for a, b in zip(parts[::2], parts[1::2], strict=True)
+            ]
+            length *= 2
+        return parts[0]
 
     def _spread_apart(self, mask: str, places: Sequence[int]) -> str:
         """The mask with lane n at places[n]; where there is none, nothing."""
@@ -486,10 +459,26 @@ class LoopEmitter(Emitter):
         if stride == 1:
             address = self.address(buffer, self.scalar_index(d))
             self._store_vector(type_, operand, address, dtype, mask)
+        elif stride is None and mask is None and self._store_rows(type_, operand, buffer, d):
+            pass
         elif isinstance(stride, int) and stride and mask is None:
             self._store_apart(type_, operand, buffer, d, stride)
         else:
             self._scatter(type_, operand, self.addresses(buffer, d), dtype, mask)
+
+    def _store_rows(self, type_: str, operand: str, buffer: Buffer, d: Dim) -> bool:
+        """Store lanes of several rows, each as a vector; False if they are not such."""
+        places = self._pattern(d)
+        begins = None if places is None else rows(places, self.frame.target.loops.least_row)
+        if begins is None:
+            return False
+        dtype, length = buffer.dtype, self.width // len(begins)
+        for n, begin in enumerate(begins):
+            taken = lanes(range(n * length, (n + 1) * length))
+            part = self.line(f"shufflevector {type_} {operand}, {type_} poison, {taken}")
+            address = self.address(buffer, self.scalar_index(d + begin))
+            self._store_vector(memory_type(dtype, length), part, address, dtype, None)
+        return True
 
     def store_pair(self, first: Store, second: Store) -> bool:
         """Store two results that take turns in memory, as the parts of complex numbers do; False if they do not.

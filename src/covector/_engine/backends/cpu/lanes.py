@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from covector._engine.backends.cpu.indices import Frame, LoopEmitter
+from covector._engine.backends.cpu.frame import Frame
+from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.backends.cpu.instructions import register_type
 from covector._engine.ir import scalar
 from covector._engine.ir.kernel import Assign, Fold, Init, Loop, changes, folded_into, walk
