@@ -70,7 +70,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     (
         "_engine/backends/cpu",
         "__init__ hoist instructions link plan scalars shared library indices packs routines contents apart flow lanes "
-        "running emit emitted",
+        "running rows emit emitted",
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
