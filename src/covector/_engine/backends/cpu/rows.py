@@ -1,8 +1,8 @@
 """Short rows as lanes: those of a vector of them are loaded whole, and turned into columns in registers.
 
 A row that is shorter than a vector fills a part of one, and what its lanes fold has to become one value at each row.
-So lanes run across rows, as many of which as there are lanes lie in a block of memory.  Vectors of them become vectors of
-columns in steps: each makes, of the vectors of two groups of rows, vectors of both groups with half as many columns.
+So lanes run across rows, as many of which as there are lanes lie in a block of memory.  Vectors of them become columns
+in steps: each makes, of the vectors of two groups of rows, vectors of both groups with half as many columns.
 """
 
 from __future__ import annotations
