@@ -70,7 +70,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     (
         "_engine/backends/cpu",
         "__init__ hoist instructions link plan patterns module scalars frame shared library indices packs routines contents stops "
-        "apart flow lanes running emit emitted",
+        "apart flow lanes running rows emit emitted",
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),

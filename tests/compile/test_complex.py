@@ -285,7 +285,7 @@ def test_parts_take_turns_in_memory(dtype: Any, n: int) -> None:
             found = covector.jit(f, donate_argnums=donated)(cnp.array(z))
             np.testing.assert_allclose(found, wanted(z).astype(dtype), rtol=1e-5)
     text = covector.jit(lambda z: z * z).lower(z).compile().as_text("kernels")
-    assert ("@ vector" in text) == (n >= 16)
+    assert ("@ vector" in text) == (n >= 3)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])

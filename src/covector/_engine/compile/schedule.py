@@ -55,7 +55,7 @@ from covector._engine.types.dims import Dim
 PLAIN = Schedule()
 # What an access by lanes is worth, by its stride; others cost as much as the best is worth.  Two apart lie the parts of
 # complex numbers, which are picked from whole vectors: 1M products took 2.0 of PyTorch's time without lanes.
-STRIDES = {1: 1.0, 0: 0.5, 2: -0.75}
+STRIDES = {1: 1.0, 0: 0.5, 2: 0.0}
 
 
 class _Again(Anew):
@@ -295,7 +295,8 @@ class Choice:
                 continue
             if any(f.repeats for f in seen):  # what it does until a condition fails is worth more
                 return name, 1.0
-            if wide and any(f.folded or f.assigned for f in seen) and self._is_few(size):
+            folds = any(f.folded or f.assigned for f in seen)
+            if wide and folds and (self._is_few(size) or self._is_short_row(seen)):
                 continue  # across so few lanes it takes longer to fold than one after the other
             strides = [ix.coefficient(d, name) for d in places]
             score = sum(STRIDES.get(c, -1.0) if isinstance(c, int) else -1.0 for c in strides)
@@ -309,6 +310,33 @@ class Choice:
     def _is_few(self, size: Dim) -> bool:
         """Whether these are fewer than half a vector of the target has."""
         return isinstance(size, int) and 2 * size < self.survey.nest.lanes
+
+    def _is_short_row(self, seen: Sequence[Facts]) -> bool:
+        """Whether loops fold rows that lie one after the other, and are short: lanes run across them."""
+        longest, along = self.target.loops.longest_row, self.outer[-1]
+        name, size = seen[0].loop.name, self.extents[seen[0].loop.name]
+        if not isinstance(size, int) or size > longest or name == along:
+            return False
+        many = self.extents[along]
+        if not isinstance(many, int) or many < self.survey.nest.lanes:
+            return False
+        if any(f.stores or f.inner for f in seen):
+            return False
+        if size > self.survey.nest.lanes and all(_adds(f.loop) for f in seen):
+            return (
+                False  # whole vectors of sums become one quickly: rows of 32 took 1.7 times as long
+            )
+        rows = False
+        for d in self.survey.places:
+            far, step = ix.coefficient(d, along), ix.coefficient(d, name)
+            if not isinstance(far, int) or not isinstance(step, int):
+                return False
+            if far in (0, 1, 2) and step == 0:
+                continue
+            if not 0 < step * (size - 1) < far <= 2 * longest:
+                return False
+            rows = True
+        return rows
 
     def _folded(self) -> Facts | None:
         """The one loop of the nest that folds, if it does nothing else."""
@@ -538,6 +566,11 @@ def _inner_chains(facts: Facts) -> Iterator[tuple[str, ...]]:
         if f.loop.free:
             yield tuple([x.loop.name for x in chain])
         yield from _inner_chains(chain[-1])
+
+
+def _adds(loop: Loop) -> bool:
+    """Whether all that a loop does is to add up."""
+    return all(isinstance(s, Fold) and s.op == "add" for s in loop.body)
 
 
 def _reads(loop: Loop) -> list[Dim]:

@@ -22,14 +22,12 @@ from covector._engine.backends.cpu.flow import ControlFlow
 from covector._engine.backends.cpu.frame import Frame
 from covector._engine.backends.cpu.hoist import invariants
 from covector._engine.backends.cpu.indices import LoopEmitter
-from covector._engine.backends.cpu.instructions import (
-    memory_element,
-    vector,
-)
+from covector._engine.backends.cpu.instructions import memory_element, vector
 from covector._engine.backends.cpu.lanes import State, folded_together, states_of_nothing
 from covector._engine.backends.cpu.link import Processor
 from covector._engine.backends.cpu.module import ModuleText
 from covector._engine.backends.cpu.packs import Packs, straight
+from covector._engine.backends.cpu.rows import columns_of
 from covector._engine.backends.cpu.running import Running, running, write_states
 from covector._engine.base.record import replace
 from covector._engine.compile.survey import is_written_out, text_size
@@ -351,7 +349,8 @@ class StatementWriter(ControlFlow):
         """One run of the body after the other; a few short ones are written out."""
         changed = self.changed(loop.body)
 
-        def body() -> None:
+        def body(known: Mapping[Expr, str] | None = None) -> None:
+            self.emitter.values.update(known or {})
             self.read_again(changed)
             if stops.asks(loop, self.module):
                 self.ask(loop.body)
@@ -360,7 +359,11 @@ class StatementWriter(ControlFlow):
         found = running(loop, self.frame.target, self.frame.memory_of)
         if found is not None and self.emitter.width == 1 and start == "0":
             start = self.running(loop, found, start, stop)
-        if stop.isdigit() and is_written_out(loop, self.frame.target):
+        columns = columns_of(self.emitter, loop) if self.emitter.width > 1 else None
+        if columns is not None:
+            for run, known in enumerate(columns):
+                self._once(loop.name, str(run), partial(body, known))
+        elif stop.isdigit() and is_written_out(loop, self.frame.target):
             for run in range(int(start), int(stop)):
                 self._once(loop.name, str(run), body)
         else:

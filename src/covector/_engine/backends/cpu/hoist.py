@@ -18,6 +18,7 @@ from covector._engine.ir.kernel import (
     below,
     expressions,
     index_values,
+    nodes,
     walk,
 )
 from covector._engine.ir.scalar import Expr, Iteration
@@ -130,3 +131,15 @@ def _each_time(body: Sequence[Statement]) -> Iterator[Statement]:
             yield s
         if isinstance(s, Loop):
             yield from _each_time(s.body)
+
+
+def is_uniform(e: Expr, lane: str | None) -> bool:
+    """Whether a condition is surely the same in all lanes: it depends on indices without the lane only."""
+    for node in nodes((e,), set()):
+        if node.op in ("load", "local", "iterate", "project", "call"):
+            return False
+        if node.op == "index" and lane is not None:
+            d: Any = node.attr
+            if ix.depends(d, lane) or index_values(d):
+                return False
+    return True

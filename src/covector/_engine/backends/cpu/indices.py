@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from covector._engine.backends.base import Target
 from covector._engine.backends.cpu.frame import Frame
+from covector._engine.backends.cpu.hoist import is_uniform
 from covector._engine.backends.cpu.instructions import (
     family,
     literal,
@@ -241,7 +243,7 @@ class LoopEmitter(Emitter):
             mask = self.mask_of(e.args[0] if e.args else None)
             raw = self.gather(self._lane_addresses(buffer, d), type_, e.dtype, mask)
             return self.from_memory(raw, e.dtype)
-        if self.uniform_index(d) and (not e.args or _is_uniform(e.args[0], self.lane)):
+        if self.uniform_index(d) and (not e.args or is_uniform(e.args[0], self.lane)):
             return self.spread(self.one.value(e), register_element(e.dtype))
         mask = self.mask_of(e.args[0] if e.args else None)
         stride, safe = self.stride(d), self._instead(buffer, d) if e.args else None
@@ -337,8 +339,11 @@ class LoopEmitter(Emitter):
     def _spread_apart(self, mask: str, places: Sequence[int]) -> str:
         """The mask with lane n at places[n]; where there is none, nothing."""
         lane_at = {p: n for n, p in enumerate(places)}
-        lanes = ", ".join(f"i32 {lane_at.get(n, self.width)}" for n in range(self.width))
-        type_ = vector("i1", self.width)
+        return self._mask_at(mask, [lane_at.get(n, self.width) for n in range(self.width)])
+
+    def _mask_at(self, mask: str, places: Sequence[int]) -> str:
+        """Of each lane what the mask has at a place; beyond its lanes it has nothing."""
+        lanes, type_ = ", ".join(f"i32 {n}" for n in places), vector("i1", self.width)
         return self.line(
             f"shufflevector {type_} {mask}, {type_} zeroinitializer, <{self.width} x i32> <{lanes}>"
         )
@@ -440,9 +445,7 @@ class LoopEmitter(Emitter):
         if self.width == 1:
             address = self.address(buffer, self.scalar_index(d))
             if condition is None:
-                self.lines.append(
-                    f"  store {type_} {operand}, ptr {address}, align {dtype.itemsize}"
-                )
+                self._store_vector(type_, operand, address, dtype, None)
             else:
                 self._store_if(type_, operand, address, dtype, condition)
             return
@@ -489,10 +492,13 @@ class LoopEmitter(Emitter):
         stride = self.stride(d)
         if stride != 2 or second.buffer is not buffer or (ix.rejoin(second.index - d)) != 1:
             return False
-        if first.condition or second.condition or self.mask or buffer in self.frame.lane_buffers:
+        if first.condition or second.condition or buffer in self.frame.lane_buffers:
             return False
         operands = [self.to_memory(self.value(first.value), buffer.dtype)]
-        if self._reads(second.value, buffer, d):
+        reads = self._reads(second.value, buffer, d)
+        if self.mask and (self.parted or reads):
+            return False
+        if reads:
             self._store_apart(memory_type(buffer.dtype, self.width), operands[0], buffer, d, 2)
             self.store(buffer, second.index, second.value, None)
             return True
@@ -503,7 +509,9 @@ class LoopEmitter(Emitter):
             lanes = ", ".join(f"i32 {n}" for n in turns)
             both = f"{type_} {operands[0]}, {type_} {operands[1]}, <{width} x i32> <{lanes}>"
             at = self.address(buffer, self.scalar_index(d + 2 * begin))
-            self._store_vector(type_, self.line(f"shufflevector {both}"), at, buffer.dtype, None)
+            pairs = [n % width for n in turns]
+            here = self.mask and self._mask_at(self.mask, pairs)
+            self._store_vector(type_, self.line(f"shufflevector {both}"), at, buffer.dtype, here)
         return True
 
     def _reads(self, e: Expr, buffer: Buffer, d: Dim) -> bool:
@@ -573,15 +581,3 @@ class LoopEmitter(Emitter):
     def constant(self, value: np.generic, dtype: np.dtype) -> str:
         """A literal in all lanes."""
         return literal(value, dtype, self.width)
-
-
-def _is_uniform(e: Expr, lane: str | None) -> bool:
-    """Whether a condition is surely the same in all lanes: it depends on indices without the lane only."""
-    for node in nodes((e,), set()):
-        if node.op in ("load", "local", "iterate", "project", "call"):
-            return False
-        if node.op == "index" and lane is not None:
-            d: Any = node.attr
-            if ix.depends(d, lane) or index_values(d):
-                return False
-    return True
