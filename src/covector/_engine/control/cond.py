@@ -165,7 +165,8 @@ class Cond(Changing):
             for k, (r, n) in enumerate(zip(results, self.carried, strict=True))
             if n is not None and r.place == places[n - 1]
         ]
-        for r, k, n in ends:  # begun where it ends: taken out and put back, which `memory` leaves out
+        for r, k, n in ends:
+            # Begun where it ends: taken out and put back, which `memory` leaves out.
             places[n], outputs[k] = b.temp_like(r.aval, "begin"), b.temp_like(r.aval, "end")
             b.copy(places[n], r.place, r.aval)
         self._branches(b, index, places, outputs)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from covector._engine.backends.base import Target
 from covector._engine.backends.cpu.frame import Frame
 from covector._engine.backends.cpu.hoist import is_uniform
 from covector._engine.backends.cpu.instructions import (
