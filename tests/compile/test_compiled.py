@@ -76,7 +76,7 @@ def assert_close(found: Sequence[np.ndarray], wanted: Sequence[Any]) -> None:
 def test_every_routine_is_one_of_the_runtime() -> None:
     for module in ("linalg_orthogonal", "linalg_solve", "linalg_spectral"):
         import_module(f"covector._engine.primitives.{module}")
-    others = {"parallel_for", "alloc", "free", "callback", "foreign"}
+    others = {"parallel_for", "alloc", "free", "callback", "foreign", "poll"}
     assert {f"cv_{n}" for n in {*ROUTINES, *others}} == set(_native.symbols())
 
 
