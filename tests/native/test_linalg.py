@@ -14,6 +14,7 @@ from covector._engine.primitives import (
     linalg_solve as solving,
     linalg_spectral as spectral,
 )
+from covector.numpy import linalg
 
 Each = Callable[[], Iterator[int]]
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -83,6 +84,16 @@ def test_the_other_triangle_is_not_read() -> None:
         np.fill_diagonal(dirty, np.nan)
         unit = solving.TriangularSolve(True, True, unit_diagonal=True)
         np.testing.assert_array_equal(unit(dirty, a), unit(np.tril(a), a))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+@pytest.mark.parametrize("n", [3, 63, 64, 130])
+def test_the_hermitian_part_is_taken_at_any_size(dtype: str, n: int) -> None:
+    a = definite((2, n, n), dtype)
+    other = random((2, n, n), dtype)
+    skew = np.triu(other, 1)
+    found = linalg.cholesky(a + skew - adjoint(skew))
+    np.testing.assert_allclose(found, linalg.cholesky(a, symmetrize_input=False), atol=1e-4)
 
 
 def test_large_complex_numbers_do_not_overflow() -> None:
@@ -244,12 +255,36 @@ def test_singular_values_in_lanes(each_vectors: Each, dtype: str, shape: tuple[i
         assert (s >= 0).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 16, 31, 32])
+def test_eigenvalues_in_lanes(each_vectors: Each, dtype: str, n: int) -> None:
+    a = of_many_kinds((n, n), dtype)
+    a = a + adjoint(a)
+    a[2] = np.diag(10.0 ** -np.arange(n)[::-1]) + 1e-6
+    a[4] = np.kron(np.eye(n), [[1.0, 2.0], [2.0, 1.0]])[:n, :n]
+    a[6] = np.diag(np.ones(n - 1), 1) + np.diag(np.ones(n - 1), -1)
+    a[8] = np.diag(np.arange(n) - 1.0)
+    a[10] = 1
+    wide = a.astype("complex128" if a.dtype.kind == "c" else "float64")
+    wanted = np.linalg.eigvalsh(wide)
+    size = np.abs(wanted).max(-1, keepdims=True)
+    for _ in each_vectors():
+        for lower in (True, False):
+            dirty = np.tril(a) if lower else np.triu(a)
+            (w,) = map(np.asarray, spectral.Eigh(lower, False)(dirty))
+            assert (np.abs(w - wanted) <= 4 * (n + 2) * np.finfo(dtype).eps * size).all()
+            assert (np.diff(w) >= 0).all()
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_stays_in_its_lane(bad: float) -> None:
     a = random((40, 4, 4), "float32")
     clean = a.copy()
     a[17, 2, 1] = bad
     others = np.arange(40) != 17
+    (w,) = map(np.asarray, spectral.Eigh(True, False)(a))
+    assert np.isnan(w[17]).all()
+    assert np.isfinite(w[others]).all()
     (s,) = map(np.asarray, spectral.Svd(False, False)(a))
     assert np.isnan(s[17]).all()
     np.testing.assert_array_equal(

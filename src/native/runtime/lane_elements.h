@@ -31,6 +31,7 @@ struct RealElement {
     CV_INLINE RealElement over_real(V x) const { return {re / x}; }
     CV_INLINE RealElement minus_real(V x) const { return {re - x}; }
     CV_INLINE V imaginary_size() const { return V{}; }
+    CV_INLINE void add(const RealElement& a) { re += a.re; }
     CV_INLINE V weight() const { return size<R>(re); }  // as LAPACK compares pivots
     CV_INLINE V square() const { return re * re; }
     CV_INLINE static RealElement of_real(V x) { return {x}; }
@@ -79,6 +80,10 @@ struct ComplexElement {
     CV_INLINE ComplexElement over_real(V x) const { return {re / x, im / x}; }
     CV_INLINE ComplexElement minus_real(V x) const { return {re - x, im}; }
     CV_INLINE V imaginary_size() const { return size<R>(im); }
+    CV_INLINE void add(const ComplexElement& a) {
+        re += a.re;
+        im += a.im;
+    }
     CV_INLINE V weight() const { return size<R>(re) + size<R>(im); }
     CV_INLINE V square() const { return re * re + im * im; }
     CV_INLINE static ComplexElement of_real(V x) { return {x, x - x}; }

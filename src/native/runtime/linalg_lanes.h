@@ -39,6 +39,14 @@ using LaneQr = uint32_t (*)(const T* a, T* q, T* r, int64_t m, int64_t n, int64_
 template <typename R>
 using LaneValues = uint32_t (*)(const R* a, R* s, int64_t m, int64_t n, int64_t count);
 
+// The eigenvalues of a whole group of Hermitian matrices (n, n), of which one triangle is read, from the
+// smallest on; again the bits of the lanes where they are not found. Null where lanes are not worth it.
+constexpr int64_t kMostValuesInLanes = 32;
+template <typename T>
+using LaneEigenvalues = uint32_t (*)(const T* a, Real<T>* w, int64_t n, bool lower);
+
+template <typename T>
+LaneEigenvalues<T> lane_eigenvalues();
 template <typename T>
 LaneQr<T> lane_qr();
 template <typename R>

@@ -198,6 +198,25 @@ void values_in_lanes(const Factors<T>& f, int64_t begin, int64_t end) {
     for (; i < end; ++i) by(i);
 }
 
+// The eigenvalues of whole groups of Hermitian matrices, from `begin` on; where the next group would
+// begin. What is not found so is left to one(i).
+template <typename T, typename F>
+int64_t eigenvalues_in_lanes(const T* a, R<T>* w, int64_t n, bool lower, int64_t begin, int64_t end,
+                             const F& one) {
+    const LaneEigenvalues<T> find = lane_eigenvalues<T>();
+    if (find == nullptr || n > kMostValuesInLanes) return begin;
+    constexpr int64_t kGroup = kMatricesInLanes<T>;
+    int64_t i = begin;
+    for (; i + kGroup <= end; i += kGroup) {
+        const T* group = a + i * n * n;
+        const uint32_t left = find(group, w + i * n, n, lower);
+        for (int64_t l = 0; l < kGroup; ++l) {
+            if ((left >> l & 1) != 0 || !all_finite(group + l * n * n, n * n)) one(i + l);
+        }
+    }
+    return i;
+}
+
 // Eigenvalues of a general matrix of columns, which is lost, and left and right eigenvectors.
 template <typename T>
 class General {
@@ -351,16 +370,16 @@ extern "C" int32_t cv_eigh(const void* a, void* v, void* w, int64_t type, int64_
         return over_matrices(count, work, [&](int64_t begin, int64_t end) {
             const bool small = lower != 0 && n <= kMostSmall;
             const Scratch<T> columns(ours ? 0 : n * n);
-            for (int64_t i = begin; i < end; ++i) {
+            const auto one = [&](int64_t i) {
                 const T* matrix = static_cast<const T*>(a) + i * n * n;
                 Real<T>* values = static_cast<Real<T>*>(w) + i * n;
                 T* rows = vectors != 0 ? static_cast<T*>(v) + i * n * n : nullptr;
                 bool good = all_finite(matrix, n * n);
-                if (good && small && small_eigh(matrix, n, values, rows)) continue;
+                if (good && small && small_eigh(matrix, n, values, rows)) return;
                 if constexpr (!kIsComplex<T>) {
                     if (good && ours) {
                         good = blocked_eigh(matrix, n, lower != 0, values, rows);
-                        if (good) continue;
+                        if (good) return;
                     }
                 }
                 if (good) {
@@ -368,13 +387,19 @@ extern "C" int32_t cv_eigh(const void* a, void* v, void* w, int64_t type, int64_
                     good = Hermitian<T>(n, vectors != 0, lower != 0)(columns.get(), values);
                 }
                 if (!good) fill_nan(values, n);
-                if (rows == nullptr) continue;
+                if (rows == nullptr) return;
                 if (good) {
                     transpose(columns.get(), n, n, rows);
                 } else {
                     fill_nan(rows, n * n);
                 }
+            };
+            int64_t i = begin;
+            if (vectors == 0) {
+                i = eigenvalues_in_lanes(static_cast<const T*>(a), static_cast<Real<T>*>(w), n,
+                                         lower != 0, begin, end, one);
             }
+            for (; i < end; ++i) one(i);
         }, ours);
     });
 }
