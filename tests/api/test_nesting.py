@@ -198,6 +198,48 @@ def test_what_has_no_end_says_so() -> None:
     np.testing.assert_array_equal(np.asarray(covector.jit(cnp.negative)(X)), -X)  # goes on
 
 
+def chain(levels: int) -> Any:
+    """Lists inside each other."""
+    tree: Any = 1.0
+    for _ in range(levels):
+        tree = [tree]
+    return tree
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        covector.tree.leaves,
+        lambda t: covector.tree.map(lambda x: x, t),
+        covector.tree_util.tree_flatten_with_path,
+        covector.jit(lambda t: 1.0),
+        covector.jit(lambda t: {"a": t}["a"]),
+        lambda t: covector.jit(lambda x: t)(1.0),
+        covector.grad(lambda t: 1.0),
+        covector.vmap(lambda t: t, in_axes=None, axis_size=2),
+        covector.block_until_ready,
+        lambda t: lax.scan(lambda c, _: (c, None), t, None, 2),
+        lambda t: lax.cond(True, lambda t: t, lambda t: t, t),
+    ],
+)
+@pytest.mark.parametrize("levels", [3_000, 50_000])
+def test_trees_that_are_too_deep_say_what_to_do(use: Function, levels: int) -> None:
+    with pytest.raises(
+        NestingError, match=r"deeper than there is room for \(at .*\); .*one flat list.*lax.scan"
+    ):
+        use(chain(levels))
+    assert covector.tree.leaves(chain(900)) == [1.0]  # goes on
+
+
+def test_recursion_of_the_users_stays() -> None:
+    def endless(x: Any) -> Any:
+        return endless(x)
+
+    with pytest.raises(RecursionError) as caught:
+        covector.tree.map(endless, [1.0])
+    assert not isinstance(caught.value, NestingError)
+
+
 def test_limits_that_are_set_meanwhile_stay() -> None:
     before = sys.getrecursionlimit()
 

@@ -251,6 +251,15 @@ void explain(PyObject* fun, PyObject* const* args, size_t flags, PyObject* names
     raise_again(std::move(exception));
 }
 
+// In the place of a RecursionError of whoever takes trees apart: one that says what to do.
+void tell_deep_tree() {
+    if (g_hooks.deep_tree == nullptr) return;
+    Ref exception = take_raised();
+    Ref told(PyObject_CallOneArg(g_hooks.deep_tree, exception.get()));
+    if (!told) PyErr_Clear();  // it stays as it was
+    raise_again(told && told.get() != Py_None ? std::move(told) : std::move(exception));
+}
+
 // What a public function does with an exception.
 CV_NOINLINE PyObject* failed(PyObject* fun, PyObject* const* args, size_t flags, PyObject* names) {
     const bool about_arguments = PyErr_ExceptionMatches(PyExc_TypeError) ||
@@ -490,6 +499,7 @@ PyMethodDef kFunctions[] = {
 }  // namespace
 
 void trim_traceback() {
+    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_RecursionError)) tell_deep_tree();
     if (!g_trim || g_own_paths == nullptr || !PyErr_Occurred()) return;
     Ref exception = take_raised();
     trim_chain(exception.get());

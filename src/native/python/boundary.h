@@ -7,7 +7,8 @@ namespace covector {
 
 bool boundary_type_init(PyObject* module);
 
-// Cuts our frames out of the traceback of the exception in flight, and of those it came from.
+// Cuts our frames out of the traceback of the exception in flight, and of those it came from. One that says that a
+// tree is too deep says before what to do.
 void trim_traceback();
 
 // A result, or null with a trimmed exception: what a call that users make returns.

@@ -33,6 +33,7 @@ const HookSlot kHookSlots[] = {
     {"tracer", &g_hooks.tracer},     {"traced", &g_hooks.traced},
     {"stands_for", &g_hooks.stands_for}, {"unforeseen", &g_hooks.unforeseen},
     {"stopped", &g_hooks.stopped},
+    {"deep_tree", &g_hooks.deep_tree},
     {"too_deep", &g_hooks.too_deep},
     {"getitem", &g_hooks.getitem},   {"iter", &g_hooks.iter},
     {"contains", &g_hooks.contains}, {"repr", &g_hooks.repr},

@@ -16,6 +16,7 @@ struct Hooks {
     PyObject* stands_for = nullptr;  // the array that an object of another library stands for
     PyObject* unforeseen = nullptr;  // the error to raise in the place of one that nobody meant
     PyObject* stopped = nullptr;    // the error that a computation was stopped
+    PyObject* deep_tree = nullptr;  // the error that a tree is too deep, for one that says so, or None
     PyObject* too_deep = nullptr;    // the error that calls are nested too deep, for a reason
     PyObject* getitem = nullptr;
     PyObject* iter = nullptr;

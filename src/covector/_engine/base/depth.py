@@ -60,4 +60,21 @@ def _too_deep(reason: str) -> Exception:
     )
 
 
-_native.set_hooks(too_deep=_too_deep)
+# What optree, and native code that takes arguments apart, begin and end their errors with.
+_OF_OPTREE = "Maximum recursion depth exceeded during "
+_OF_ARGUMENTS = " while flattening the arguments of a compiled function"
+
+
+def _deep_tree(error: Exception) -> Exception | None:
+    """The error that a tree is too deep, in the place of one that says so; None of any other."""
+    said = str(error)
+    if not said.startswith(_OF_OPTREE) and not said.endswith(_OF_ARGUMENTS):
+        return None
+    return errors.NestingError(
+        f"a tree has containers inside each other deeper than there is room for{errors.at_user_line()}; "
+        "about 1,000 levels are. Hold such a chain in one flat list; or, if its links are alike, stack each of "
+        "their arrays along a new axis and go through them with lax.scan"
+    )
+
+
+_native.set_hooks(too_deep=_too_deep, deep_tree=_deep_tree)
