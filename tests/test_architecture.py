@@ -65,7 +65,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "__init__ calls elements places fuse late arena donation memory cuts folding nest instances unroll points",
     ),
     ("_engine/compile", "lower simplify"),
-    ("_engine/compile", "invariants rewrite survey turned schedule pipeline"),
+    ("_engine/compile", "invariants turning rewrite survey turned schedule pipeline"),
     ("_engine/backends/reference", "__init__ primitives scalars memory kernels backend"),
     (
         "_engine/backends/cpu",
