@@ -14,66 +14,110 @@ namespace {
 
 constexpr int64_t kColumns = 64, kRows = 1024;  // of a part that a thread takes: as many pages as columns
 
+// Where the rows of a matrix are that are those of two axes.
+struct Axes {
+    int64_t count, inner, step, far;
+};
+
 struct Turn {
     const char* from;
     char* to;
-    int64_t width, rows, columns, from_step, to_step;
+    Axes rows, columns;
 };
+
+// The places of some rows, one after the other.
+CV_INLINE void places_of(const Axes& axes, int64_t begin, int64_t count, int64_t* places) {
+    int64_t outer = begin / axes.inner, inner = begin % axes.inner;
+    for (int64_t i = 0; i < count; ++i) {
+        places[i] = outer * axes.far + inner * axes.step;
+        if (++inner == axes.inner) inner = 0, ++outer;
+    }
+}
+
+struct Wide {  // an element of 16 bytes
+    uint64_t low, high;
+};
+
+using Bytes __attribute__((vector_size(16))) = uint8_t;
+
+template <typename T>
+constexpr int64_t kSide = sizeof(T) == 1 ? 16 : sizeof(T) == 16 ? 4 : kLanes<T>;
+
+// Squares of bytes: as `turn_square`, in vectors that every processor has.
+CV_INLINE void turn_bytes(const uint8_t* from, const int64_t* rows, uint8_t* to, const int64_t* columns) {
+    constexpr int n = 16;
+    Bytes v[n];
+    CV_UNROLL for (int i = 0; i < n; ++i) std::memcpy(&v[i], from + rows[i], n);
+    CV_UNROLL for (int round = 1; round < n; round *= 2) {
+        Bytes mixed[n];
+        CV_UNROLL for (int i = 0; i < n / 2; ++i) {
+            const Bytes x = v[i], y = v[i + n / 2];
+            mixed[2 * i] = __builtin_shuffle(x, y, Bytes{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23});
+            mixed[2 * i + 1] =
+                __builtin_shuffle(x, y, Bytes{8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31});
+        }
+        CV_UNROLL for (int i = 0; i < n; ++i) v[i] = mixed[i];
+    }
+    CV_UNROLL for (int i = 0; i < n; ++i) std::memcpy(to + columns[i], &v[i], n);
+}
 
 // A square of a vector by a vector. Those of 16 bits are turned as pairs of them: two rows make words of even
 // columns, and words of odd ones.
 template <typename T>
-CV_INLINE void turn_block(const T* from, int64_t from_step, T* to, int64_t to_step) {
-    if constexpr (sizeof(T) == 2) {
+CV_INLINE void turn_block(const T* from, const int64_t* rows, T* to, const int64_t* columns) {
+    if constexpr (sizeof(T) == 1) {
+        turn_bytes(from, rows, to, columns);
+    } else if constexpr (sizeof(T) == 2) {
         constexpr int n = kLanes<uint32_t>;
         Vector<uint32_t> even[n], odd[n];
         CV_UNROLL for (int i = 0; i < n; ++i) {
-            const auto* const row = from + 2 * i * from_step;
-            const Vector<uint32_t> upper = load(reinterpret_cast<const uint32_t*>(row));
-            const Vector<uint32_t> lower = load(reinterpret_cast<const uint32_t*>(row + from_step));
+            const Vector<uint32_t> upper = load(reinterpret_cast<const uint32_t*>(from + rows[2 * i]));
+            const Vector<uint32_t> lower = load(reinterpret_cast<const uint32_t*>(from + rows[2 * i + 1]));
             even[i] = (upper & 0xFFFF) | (lower << 16);
             odd[i] = (upper >> 16) | (lower & 0xFFFF0000);
         }
         turn_square<uint32_t>(even);
         turn_square<uint32_t>(odd);
         CV_UNROLL for (int i = 0; i < n; ++i) {
-            store<uint32_t>(reinterpret_cast<uint32_t*>(to + 2 * i * to_step), even[i]);
-            store<uint32_t>(reinterpret_cast<uint32_t*>(to + (2 * i + 1) * to_step), odd[i]);
+            store<uint32_t>(reinterpret_cast<uint32_t*>(to + columns[2 * i]), even[i]);
+            store<uint32_t>(reinterpret_cast<uint32_t*>(to + columns[2 * i + 1]), odd[i]);
         }
     } else {
         constexpr int n = kLanes<T>;
         Vector<T> v[n];
-        CV_UNROLL for (int i = 0; i < n; ++i) v[i] = load(from + i * from_step);
+        CV_UNROLL for (int i = 0; i < n; ++i) v[i] = load(from + rows[i]);
         turn_square<T>(v);
-        CV_UNROLL for (int i = 0; i < n; ++i) store<T>(to + i * to_step, v[i]);
+        CV_UNROLL for (int i = 0; i < n; ++i) store<T>(to + columns[i], v[i]);
     }
 }
 
 template <typename T>
-CV_INLINE void turn_plainly(const Turn& t, int64_t row, int64_t rows, int64_t column, int64_t columns) {
-    const T* from = reinterpret_cast<const T*>(t.from);
-    T* to = reinterpret_cast<T*>(t.to);
-    for (int64_t j = column; j < column + columns; ++j) {
-        for (int64_t i = row; i < row + rows; ++i) to[j * t.to_step + i] = from[i * t.from_step + j];
+CV_INLINE void turn_plainly(const T* from, const int64_t* rows, int64_t high, T* to, const int64_t* columns,
+                            int64_t wide) {
+    for (int64_t j = 0; j < wide; ++j) {
+        for (int64_t i = 0; i < high; ++i) to[columns[j] + i] = from[rows[i] + j];
     }
 }
 
+// What is left of a side begins earlier, where there is as much: some elements are written twice.
 template <typename T, bool kInRegisters>
 CV_INLINE void turn_part(const Turn& t, int64_t row, int64_t rows, int64_t column, int64_t columns) {
-    constexpr int64_t side = kLanes<T>;
-    const T* from = reinterpret_cast<const T*>(t.from);
-    T* to = reinterpret_cast<T*>(t.to);
-    for (int64_t i = row; i < row + rows; i += side) {
-        const int64_t high = std::min(side, row + rows - i);
-        for (int64_t j = column; j < column + columns; j += side) {
-            const int64_t wide = std::min(side, column + columns - j);
+    constexpr int64_t side = kSide<T>;
+    const T* const from = reinterpret_cast<const T*>(t.from) + column;
+    T* const to = reinterpret_cast<T*>(t.to) + row;
+    int64_t at[2 * kRows], into[2 * kColumns];
+    places_of(t.rows, row, rows, at);
+    places_of(t.columns, column, columns, into);
+    for (int64_t i = 0; i < rows; i += side) {
+        for (int64_t j = 0; j < columns; j += side) {
             if constexpr (kInRegisters) {
-                if (high == side && wide == side) {
-                    turn_block<T>(from + i * t.from_step + j, t.from_step, to + j * t.to_step + i, t.to_step);
+                const int64_t high = std::min(i, rows - side), left = std::min(j, columns - side);
+                if (high >= 0 && left >= 0) {
+                    turn_block<T>(from + left, at + high, to + high, into + left);
                     continue;
                 }
             }
-            turn_plainly<T>(t, i, high, j, wide);
+            turn_plainly<T>(from + j, at + i, std::min(side, rows - i), to + i, into + j, std::min(side, columns - j));
         }
     }
 }
@@ -86,7 +130,7 @@ using Part = void (*)(const Turn& t, int64_t row, int64_t rows, int64_t column, 
     struct Name {                                                                                \
         attributes static void part(const Turn& t, int64_t row, int64_t rows, int64_t column,    \
                                     int64_t columns) {                                           \
-            turn_part<T, bytes == 64>(t, row, rows, column, columns);                            \
+            turn_part<T, sizeof(T) == 1 || (bytes == 64 && sizeof(T) <= 8)>(t, row, rows, column, columns);                            \
         }                                                                                        \
     };
 CV_VARIANTS(CV_PARTS)
@@ -100,29 +144,35 @@ Part part_of() {
 }  // namespace
 }  // namespace covector
 
-extern "C" int32_t cv_turn(const void* from, void* to, int64_t width, int64_t rows, int64_t columns,
-                           int64_t from_step, int64_t to_step) {
+extern "C" int32_t cv_turn(const void* from, void* to, int64_t width, int64_t rows, int64_t columns, int64_t inner_rows,
+                           int64_t from_step, int64_t from_far, int64_t inner_columns, int64_t to_step,
+                           int64_t to_far) {
     using namespace covector;
     if (rows <= 0 || columns <= 0) return 0;
     struct Job {
         Turn turn;
         Part part;
-        int64_t down;  // parts along the rows
+        int64_t down, across;  // parts along the rows, along the columns; the last of each has what is left
     };
-    const Turn turn{static_cast<const char*>(from), static_cast<char*>(to), width, rows, columns, from_step, to_step};
-    const Part part = width == 2 ? part_of<uint16_t>() : width == 4 ? part_of<uint32_t>() : part_of<uint64_t>();
-    Job job{turn, part, (rows + kRows - 1) / kRows};
-    const int64_t across = (columns + kColumns - 1) / kColumns;
+    const Turn turn{static_cast<const char*>(from), static_cast<char*>(to),
+                    {rows, inner_rows, from_step, from_far}, {columns, inner_columns, to_step, to_far}};
+    const Part part = width == 1   ? part_of<uint8_t>()
+                      : width == 2 ? part_of<uint16_t>()
+                      : width == 4 ? part_of<uint32_t>()
+                      : width == 8 ? part_of<uint64_t>()
+                                   : part_of<Wide>();
+    const Job job{turn, part, std::max<int64_t>(rows / kRows, 1), std::max<int64_t>(columns / kColumns, 1)};
     const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 14) / (std::min(rows, kRows) * kColumns));
     cv_parallel_for(
         [](void* context, int64_t begin, int64_t end) {
             const Job& job = *static_cast<const Job*>(context);
             for (int64_t p = begin; p < end; ++p) {
-                const int64_t row = p % job.down * kRows, column = p / job.down * kColumns;
-                job.part(job.turn, row, std::min(kRows, job.turn.rows - row), column,
-                         std::min(kColumns, job.turn.columns - column));
+                const int64_t down = p % job.down, across = p / job.down;
+                const int64_t row = down * kRows, column = across * kColumns;
+                job.part(job.turn, row, down + 1 == job.down ? job.turn.rows.count - row : kRows, column,
+                         across + 1 == job.across ? job.turn.columns.count - column : kColumns);
             }
         },
-        &job, across * job.down, grain);
+        const_cast<Job*>(&job), job.across * job.down, grain);
     return 0;
 }

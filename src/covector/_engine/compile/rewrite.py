@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from covector._engine.base.record import replace
-from covector._engine.core.routine import Read, RuntimeRoutine, Write, dense, runtime_routine
+from covector._engine.compile.turning import turning
 from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.builder import load
 from covector._engine.ir.kernel import (
@@ -21,7 +21,6 @@ from covector._engine.ir.kernel import (
     Fold,
     Init,
     Loop,
-    Routine,
     Statement,
     Store,
     walk,
@@ -92,44 +91,13 @@ def _around(loops: Sequence[Loop], body: Sequence[Statement]) -> list[Statement]
     return list(made)
 
 
-def _turning(parameters: Sequence[int], read: Read, write: Write) -> None:
-    """to[j * to_step + i] = from[i * from_step + j] for i < rows, j < columns, of elements of so many bytes."""
-    width, rows, columns, from_step, to_step = parameters
-    x = read(0, dense((rows, columns), (from_step, 1)), np.dtype(f"u{width}"))
-    write(1, dense((columns, rows), (to_step, 1)), x.T)
-
-
-TURN = runtime_routine(RuntimeRoutine("turn", "moved", _turning, on_all_threads=True))
-WIDTHS = (2, 4, 8)  # of elements that it takes
-
-
 def _turned(chain: Sequence[Loop], step: Tile) -> Statement | None:
-    """Nothing but a copy, by the routine that turns squares in registers; None if it is something else.
-
-    By tiles 1,024 x 1,024 float32 took 1.3 to 2.6 of PyTorch's time, so it takes 0.25.
-    """
-    (s, *others) = chain[-1].body
-    if others or not isinstance(s, Store) or s.condition or s.value.op != "load" or s.value.args:
+    """Nothing but a copy, by the routine that turns squares in registers; None if it is something else."""
+    found = turning(chain[-1].body, {x.name: x.extent for x in chain}, step.side // 2)
+    if found is None or (found.across, found.along) != (step.across, step.along):
         return None
-    source, read = s.value.attr  # type: ignore[misc]
-    dtype, kinds = s.buffer.dtype, {s.buffer.kind, source.kind}
-    from_step, to_step = ix.coefficient(read, step.along), ix.coefficient(s.index, step.across)
-    in_steps = ix.coefficient(read, step.across) == ix.coefficient(s.index, step.along) == 1
-    if not in_steps or from_step is None or to_step is None or "local" in kinds:
-        return None
-    if source.dtype != dtype or s.value.dtype != dtype or dtype.itemsize not in WIDTHS:
-        return None
-    first = Renaming({step.across: 0, step.along: 0})
-    rows, columns = named(chain, step.along).extent, named(chain, step.across).extent
-    call = Routine(
-        TURN,
-        ((source, first.dim(read)), (s.buffer, first.dim(s.index))),
-        (dtype.itemsize, rows, columns, from_step, to_step),
-        writes=(1,),
-        work=rows * columns,
-    )
-    rest = [loop for loop in chain if loop.name not in (step.across, step.along)]
-    (made,) = _around(rest, [call])
+    rest = [loop for loop in chain if loop.name not in found.loops]
+    (made,) = _around(rest, [found.call])
     return made
 
 
