@@ -58,7 +58,7 @@ def assert_alike(actual: Any, wanted: Any) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @given(st.data())
-@settings(max_examples=6 * TIMES)
+@settings(max_examples=4 * TIMES)
 def test_compositions(way: str, data: Any) -> None:
     """Eager, compiled, and batched."""
     form = data.draw(forms(without=["custom_vjp"] if way in ("pushed", "curvature") else []))

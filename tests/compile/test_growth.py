@@ -193,7 +193,7 @@ def test_work_grows_as_the_program_does(name: str, donated: bool) -> None:
     "name", ["concatenated", "stacked", "slopes of gathers", "concatenations", "pads"]
 )
 def test_operands_by_the_hundred(name: str) -> None:
-    few, many = (work((CASES | LONG)[name], n, False) for n in (64, 192))
+    few, many = (work((CASES | LONG)[name], n, False) for n in (48, 144))
     for part, count in many.items():
         assert count <= 1.15 * 3 * few[part], f"{part}: {few[part]} became {count}"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.amount import some
 
 import covector as cv
 import covector.numpy as cnp
@@ -237,7 +238,7 @@ def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("little_room")
-@pytest.mark.parametrize(("loop", "way"), CASES, ids=lambda x: getattr(x, "__name__", x))
+@pytest.mark.parametrize(("loop", "way"), some(CASES, 30), ids=lambda x: getattr(x, "__name__", x))
 def test_what_is_written_grows_as_the_steps(
     loop: Loop, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -175,16 +175,17 @@ def test_short_rows_fall_back(native, subtract):
     )
 
 
-def test_the_queue(native, subtract, make, four):
+def test_the_queue(native, subtract, make, gate, four):
     sub = subtract(1000.0)
     x = array(native, np.arange(1000))
     y = sub(x, 1)
     assert not y.is_ready() or y.tolist()[0] == -1
     np.testing.assert_array_equal(np.asarray(sub(y, x)), np.full(1000, -1))
-    (slow,) = make("add_one_slowly", cost_ns=SLOW).execute([four()])
+    (slow,) = gate.program.execute([four()])
     cheap = subtract(0.0)
     z = cheap(slow, 1)
     assert not z.is_ready()
+    gate.open()
     assert z.tolist() == [0, 1, 2, 3]
     native.set_async(False)
     (slow,) = make("add_one_slowly", cost_ns=SLOW).execute([four()])

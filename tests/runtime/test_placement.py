@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -121,6 +123,21 @@ def test_live_arrays_are_found_wherever_they_are() -> None:
         thread.join()
     assert cv.live_arrays("cpu")
     assert (len(nested), closure().size) == (2, 15)
+
+
+def test_live_arrays_that_were_frozen_are_found() -> None:
+    """`gc.freeze`, as before a fork, hides objects from the collector, and what they refer to."""
+    code = (
+        "import gc, covector as cv, covector.numpy as cnp\n"
+        "class Holder: pass\n"
+        "holder = Holder()\n"
+        "holder.kept = [{'x': (cnp.ones(1234),)}]\n"
+        "gc.collect(), gc.freeze()\n"
+        "later = [cnp.ones(1235)]\n"
+        "print({1234, 1235} <= {x.size for x in cv.live_arrays()})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 def test_dropped_and_deleted_arrays_are_not() -> None:

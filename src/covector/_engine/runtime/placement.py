@@ -125,13 +125,19 @@ def live_arrays(platform: str | None = None) -> list[Any]:
     seen: set[int] = set()
     pending = gc.get_objects()  # extended, as a list that is being written out would be in itself
     pending.extend(_running())
+    frozen = gc.get_freeze_count() > 0
+    if frozen:  # the collector keeps such objects to itself: they are found by what refers to them
+        seen.update(map(id, pending))
+        pending.append(sys.modules)
     while pending:
         more: list[Any] = []
         for x in gc.get_referents(*pending):
             if type(x) is Array:
                 found[id(x)] = x
-            elif type(x) in (tuple, dict) and not gc.is_tracked(x) and id(x) not in seen:
-                # The collector leaves out what only refers to what refers to nothing.
+                continue
+            # The collector leaves out what only refers to what refers to nothing.
+            followed = frozen if gc.is_tracked(x) else type(x) in (tuple, dict)
+            if followed and id(x) not in seen:
                 seen.add(id(x))
                 more.append(x)
         pending = more
