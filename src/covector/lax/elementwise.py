@@ -480,7 +480,8 @@ def polynomial(x: Any, coeffs: Sequence[Any], *, unroll: int | None = None) -> A
 def select(pred: Any, on_true: Any, on_false: Any) -> Any:
     """Elements of `on_true` where `pred` holds, else of `on_false`.
 
-    `pred` is bool, or an integer that is not 0, of the shape of the cases or of shape ().  TypeError unless the cases have one dtype and shape.
+    `pred` is bool, or an integer that is not 0, of the shape of the cases or of shape ().  TypeError unless the cases
+    have one dtype and shape.
 
     >>> from covector import lax, numpy as cnp
     >>> x = cnp.array([1.0, -2.0])

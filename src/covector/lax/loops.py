@@ -210,8 +210,8 @@ def fori_loop(
     """`val = body_fun(i, val)` for i from `lower` to below `upper`, starting from `init_val`; the last `val`.
 
     `lower` and `upper` are integers, or both floats, of one dtype if none of them is a Python number (else it is a
-    TypeError); i is weakly typed if `lower` is, of its dtype.  Where they are known when the function is traced it is a `scan`, of
-    which a turn does `unroll` steps; else, or where `checkpoint` or `tape_bytes` are given, a loop with a condition,
+    TypeError); i is weakly typed if `lower` is, of its dtype.  Where they are known when the function is traced it is
+    a `scan`, of which a turn does `unroll` steps; else, or where `checkpoint` or `tape_bytes` are given, a loop with a condition,
     and these mean what they mean to `while_loop`.
 
     >>> import covector

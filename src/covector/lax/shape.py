@@ -167,8 +167,8 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The values in another dtype.  Floats become integers by truncation; complex numbers lose the imaginary part.
 
     Integers that the dtype does not have wrap, Python's too; floats become its least or greatest number, NaN 0.  The
-    shape stays.  ValueError for no dtype at all, TypeError for what is no dtype, and for a complex number alone where the dtype is real; OverflowError
-    for an integer beyond 64 bits where the dtype has integers.
+    shape stays.  ValueError for no dtype at all, TypeError for what is no dtype, and for a complex number alone where
+    the dtype is real; OverflowError for an integer beyond 64 bits where the dtype has integers.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.convert_element_type(cnp.array([1.7, -1.7]), cnp.int32)
