@@ -34,6 +34,24 @@ def include_frame(frame: FrameType) -> bool:
     return not is_left_out(frame.f_code.co_filename)
 
 
+def full_lower(x: Any) -> Any:
+    """The value itself, or what a tracer of a user's trace says that it is."""
+    lower = getattr(x, "full_lower", None)
+    return x if lower is None else lower()
+
+
+class TypedInt(int):
+    """What JAX makes of a Python number; numbers stay what they are here."""
+
+
+class TypedFloat(float):
+    """The same of a float."""
+
+
+class TypedComplex(complex):
+    """The same of a complex number."""
+
+
 def trace_state_clean() -> bool:
     """Whether nothing is being traced or transformed."""
     return current() is EVAL

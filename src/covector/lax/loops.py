@@ -211,8 +211,8 @@ def fori_loop(
 
     `lower` and `upper` are integers, or both floats, of one dtype if none of them is a Python number (else it is a
     TypeError); i is weakly typed if `lower` is, of its dtype.  Where they are known when the function is traced it is
-    a `scan`, of which a turn does `unroll` steps; else, or where `checkpoint` or `tape_bytes` are given, a loop with a condition,
-    and these mean what they mean to `while_loop`.
+    a `scan`, of which a turn does `unroll` steps; else, or where `checkpoint` or `tape_bytes` are given, a loop with a
+    condition, and these mean what they mean to `while_loop`.
 
     >>> import covector
     >>> int(covector.lax.fori_loop(0, 5, lambda i, total: total + i, 0))
