@@ -216,10 +216,7 @@ BY_NAME = {
         "_engine/api/transforms",
         "covector._engine.api.jaxprs",
     ): "JAX's view of a Program, for who looks at one",
-    (
-        "_engine/api/stages",
-        "covector._engine.api.jaxprs",
-    ): "JAX's view of a Program, for who looks at one",
+    ("_engine/api/stages", "covector._engine.api.jaxprs"): "JAX's view, for who looks at one",
     ("lax/names", "covector._engine.control.names"): "`lax.sin_p`, for interpreters",
     ("lax/names", "covector.lax.composed"): "`lax.sort_p`, for interpreters",
     (

@@ -99,6 +99,22 @@ def test_traces_of_users_inside_transformations() -> None:
     np.testing.assert_allclose(cv.jit(cv.vmap(cv.grad(f)))(X), 2 * np.cos(X), rtol=1e-6)
 
 
+def test_a_scan_says_how_its_operands_fall_into_groups() -> None:
+    closed = cv.make_jaxpr(lambda x: lax.scan(lambda c, y: (c + y * x, c), 0.0, X))(2.0)
+    eqn = next(e for e in closed.eqns if e.primitive is lax.scan_p)
+    consts, carry, xs = [g.vals for g in eqn.params["ft_in"].update(eqn.invars).unpack()]
+    assert [len(consts), len(carry), len(xs)] == [1, 1, 1]
+    assert eqn.params["ft_out"].sizes == (1, 1)
+    again = {k: v for k, v in eqn.params.items() if k not in ("num_consts", "num_carry")}
+    last, ys = lax.scan_p.bind(np.float32(2), np.float32(0), X, **again)
+    np.testing.assert_allclose(last, 2 * X.sum(), rtol=1e-6)
+    np.testing.assert_allclose(ys, 2 * (np.cumsum(X) - X), rtol=1e-6)
+
+
+def test_what_a_trace_is_given_is_taken_as_it_is() -> None:
+    assert core.Trace().full_raise(X) is X
+
+
 def test_a_trace_must_say_what_operations_do() -> None:
     class Silent(core.Trace):
         pass

@@ -245,3 +245,19 @@ def test_an_unroll_that_is_no_number_of_steps(unroll: Any) -> None:
         lax.scan(lambda c, x: (c + x, x), 0.0, cnp.ones(3), unroll=unroll)
     with pytest.raises(ValueError, match=r"^fori_loop: unroll"):
         lax.fori_loop(0, 3, lambda i, c: c, 0, unroll=unroll)
+
+
+def test_what_a_weak_carry_becomes_and_a_counter_beside_other_bounds() -> None:
+    grown = lax.while_loop(lambda c: c < 3, lambda c: c + 1.5, 0)
+    scanned, _ = lax.scan(lambda c, _: (c * 2.5, None), 1, length=2)
+    assert [(x.dtype.name, x.weak_type) for x in (grown, scanned)] == [("float32", False)] * 2
+    kept = lax.fori_loop(0, 3, lambda i, c: c + i, 0)
+    assert (int(kept), kept.weak_type) == (3, True)
+    upper = np.int8(3)
+    for run in (count, jit(count)):
+        found = run(cnp.asarray(upper))
+        assert (int(found), found.dtype, found.weak_type) == (3, np.int8, False)
+
+
+def count(n: Any) -> Any:
+    return lax.fori_loop(0, n, lambda i, c: c + i, 0)

@@ -91,6 +91,17 @@ def test_operands_by_name_and_accuracy() -> None:
     assert slope == np.float32(-2e-4)
 
 
+def test_composites_take_and_give_arrays() -> None:
+    found = lax.composite(lambda x, *, k: (x * k, x.dtype), "my.scaled")(2.0, k=3.0)[0]
+    assert (type(found), found.weak_type) == (cv.Array, True)
+
+
+def test_a_choice_by_integers() -> None:
+    for which in (np.array([2, 0, -1]), np.array([1, 0, 1], np.int8)):
+        found = lax.select(which, np.ones(3), np.zeros(3))
+        assert found.tolist() == [1, 0, 1]
+
+
 @pytest.mark.parametrize(
     ("error", "call"),
     [
@@ -100,6 +111,7 @@ def test_operands_by_name_and_accuracy() -> None:
         (TypeError, lambda: lax.composite(np.sin, 3)),  # type: ignore[arg-type]
         (TypeError, lambda: lax.with_sharding_constraint(X, "cpu")),
         (TypeError, lambda: lax.sort_p.def_impl(np.sort)),
+        (ValueError, lambda: lax.convert_element_type(X, None)),
     ],
 )
 def test_wrong_arguments(error, call) -> None:

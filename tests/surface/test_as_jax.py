@@ -74,12 +74,12 @@ def test_code_and_what_is_not_there() -> None:
 import sys
 print(sys.argv)
 import jax
-for name in ("jax.experimental.pallas", "jax.profiler", "jax._src.pjit", "jaxlib.mlir"):
+for name in ("jax.experimental.pallas", "jax.profiler", "jax._src.mesh", "jaxlib.mlir"):
     try:
         __import__(name)
     except ModuleNotFoundError as error:
         print(error.name, error)
-for owner, name in ((jax, "distributed"), (jax._src, "pjit")):
+for owner, name in ((jax, "distributed"), (jax._src, "mesh")):
     try:
         getattr(owner, name)
     except AttributeError as error:
@@ -93,7 +93,7 @@ for owner, name in ((jax, "distributed"), (jax._src, "pjit")):
     assert "it shows the inside of JAX" in lines[3]
     assert "Covector has nothing that stands for it" in lines[4]
     assert "jax.distributed is missing here" in lines[5]
-    assert "jax._src.pjit is missing here: it shows the inside of JAX" in lines[6]
+    assert "jax._src.mesh is missing here: it shows the inside of JAX" in lines[6]
 
 
 INTERPRETER = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import Enum
 from types import FrameType, SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from covector._engine.api.jit import jit
 from covector._engine.base import tree
 from covector._engine.base.public import is_left_out
 from covector._engine.control.open import BATCHERS, JVPS, OpenPrimitive
+from covector._engine.control.parameters import Groups
 from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import EVAL, current, typeof
 from covector._engine.runtime.late import BEFORE_COMPILING
@@ -32,6 +34,44 @@ BATCHERS[stop_gradient_p] = lambda args, dims: (stop_gradient_p.bind(*args), *di
 def include_frame(frame: FrameType) -> bool:
     """Whether a frame is shown in tracebacks."""
     return not is_left_out(frame.f_code.co_filename)
+
+
+def full_lower(x: Any) -> Any:
+    """The value itself, or what a tracer of a user's trace says that it is."""
+    lower = getattr(x, "full_lower", None)
+    return x if lower is None else lower()
+
+
+def nones(count: int) -> Groups:
+    """A group of as many operands of a loop."""
+    return Groups((count,))
+
+
+def pack(groups: Iterable[Groups]) -> Groups:
+    """Several groups as those of one loop."""
+    return Groups(tuple([n for group in groups for n in group.sizes]))
+
+
+class Inline(Enum):
+    """When JAX puts a function's body in the place of its call; here the compiler always does."""
+
+    AUTO = "auto"
+    JAX_EARLY = "jax_early"
+    JAX_LATE = "jax_late"
+    XLA_EARLY = "xla_early"
+    XLA_LATE = "xla_late"
+
+
+class TypedInt(int):
+    """What JAX makes of a Python number; numbers stay what they are here."""
+
+
+class TypedFloat(float):
+    """The same of a float."""
+
+
+class TypedComplex(complex):
+    """The same of a complex number."""
 
 
 def trace_state_clean() -> bool:

@@ -53,7 +53,15 @@ INSIDE: tuple[Inside, ...] = (
         "covector.as_jax.names:backend_compile_and_load",
         "chex (restrict_backends)",
     ),
+    Inside("core", "AbstractValue", "covector.core:AbstractValue", "quax"),
     Inside("core", "ShapedArray", "covector.core:ShapedArray", "flax"),
+    Inside("core", "Trace", "covector.core:Trace", "quax"),
+    Inside("core", "TraceTag", "covector.extend.core:TraceTag", "quax"),
+    Inside("core", "Tracer", "covector.core:Tracer", "quax"),
+    Inside("core", "full_lower", "covector.as_jax.names:full_lower", "quax"),
+    Inside("core", "jaxpr_as_fun", "covector.core:jaxpr_as_fun", "quax"),
+    Inside("core", "set_current_trace", "covector.extend.core:set_current_trace", "quax"),
+    Inside("core", "take_current_trace", "covector.extend.core:take_current_trace", "quax"),
     Inside("core", "trace_state_clean", "covector.as_jax.names:trace_state_clean", "numpyro"),
     Inside("dispatch", "wait_for_tokens", "covector:effects_barrier", "equinox"),
     Inside("distributed", "global_state", "covector.as_jax.names:global_state", "orbax"),
@@ -66,6 +74,12 @@ INSIDE: tuple[Inside, ...] = (
     Inside("experimental.colocated_python.serialization", "DeviceList", "builtins:tuple", "orbax"),
     Inside("extend.ifrt_programs", "ifrt_programs", "covector.as_jax.names:NOTHING", "orbax"),
     Inside("interpreters.pxla", "", "", "orbax"),
+    Inside("flattree", "nones", "covector.as_jax.names:nones", "quax"),
+    Inside("flattree", "pack", "covector.as_jax.names:pack", "quax"),
+    Inside("literals", "TypedComplex", "covector.as_jax.names:TypedComplex", "quax"),
+    Inside("literals", "TypedFloat", "covector.as_jax.names:TypedFloat", "quax"),
+    Inside("literals", "TypedInt", "covector.as_jax.names:TypedInt", "quax"),
+    Inside("pjit", "jit_p", "covector.extend.core.primitives:jit_p", "quax"),
     Inside("flatten_util", "ravel_pytree", "covector.flatten_util:ravel_pytree", "blackjax"),
     Inside("state", "", "", "flax"),
     Inside("state.types", "AbstractRef", "covector.ref:AbstractRef", "flax"),
@@ -111,11 +125,14 @@ class View(ModuleType):
         return sorted({*self.__dict__, *self._late, *ours})
 
 
+_LATE = {"Inline": "covector.as_jax.names:Inline"}  # of `jax` itself
+
+
 def _views() -> dict[str, Callable[[], View]]:
     """What makes each module that has names of its own."""
     version = {"__version__": JAX_VERSION, "__version_info__": _NUMBERS}
     made: dict[str, Callable[[], View]] = {
-        "jax": lambda: View("jax", version, {}, "covector"),
+        "jax": lambda: View("jax", version, _LATE, "covector"),
         "jax.version": lambda: View("jax.version", version, {}),
         "jax.lib": lambda: View("jax.lib", version, {}),
         "jax._src": lambda: View("jax._src", {}, {}),

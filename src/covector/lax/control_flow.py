@@ -311,13 +311,17 @@ def _trace_body(
 
 
 def promoted(carry: Sequence[Any], outs: Sequence[ShapedArray]) -> list[Any] | None:
-    """The first carry with weakly typed values in the dtype that the body returns; None if there is nothing to do."""
+    """The first carry with weakly typed values in the dtype that the body returns; None if there is nothing to do.
+
+    What gets another dtype is weak no longer.
+    """
     result = list(carry)
     changed = False
     for i, (x, out) in enumerate(zip(carry, outs, strict=False)):
         aval = typeof(x)
         if aval.weak_type and (aval.dtype != out.dtype or not out.weak_type):
             dtype, weak = dtypes.promote((aval.dtype, True), (out.dtype, out.weak_type))
+            weak = weak and dtype == aval.dtype
             if dtype != aval.dtype or not weak:
                 exact = type(x) in SCALARS and not weak  # with all its digits
                 result[i] = dtype.type(x) if exact else prims.Convert(dtype, weak)(x)

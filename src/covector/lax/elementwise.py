@@ -480,7 +480,8 @@ def polynomial(x: Any, coeffs: Sequence[Any], *, unroll: int | None = None) -> A
 def select(pred: Any, on_true: Any, on_false: Any) -> Any:
     """Elements of `on_true` where `pred` holds, else of `on_false`.
 
-    `pred` is bool, of the shape of the cases or of shape ().  TypeError unless the cases have one dtype and shape.
+    `pred` is bool, or an integer that is not 0, of the shape of the cases or of shape ().  TypeError unless the cases
+    have one dtype and shape.
 
     >>> from covector import lax, numpy as cnp
     >>> x = cnp.array([1.0, -2.0])
@@ -489,7 +490,10 @@ def select(pred: Any, on_true: Any, on_false: Any) -> Any:
     """
     cases = operands("select", on_true, on_false)
     check_shapes("select", [typeof(x) for x in (operand("select", pred), *cases)])
-    return prims.select(_condition(pred), *cases)
+    which = _condition(pred)
+    if dtypes.is_integer(which.dtype):
+        which = prims.ne(which, which.dtype.type(0))
+    return prims.select(which, *cases)
 
 
 def _condition(pred: Any) -> Any:

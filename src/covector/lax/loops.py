@@ -210,9 +210,9 @@ def fori_loop(
     """`val = body_fun(i, val)` for i from `lower` to below `upper`, starting from `init_val`; the last `val`.
 
     `lower` and `upper` are integers, or both floats, of one dtype if none of them is a Python number (else it is a
-    TypeError); i is weakly typed if `lower` is.  Where they are known when the function is traced it is a `scan`, of
-    which a turn does `unroll` steps; else, or where `checkpoint` or `tape_bytes` are given, a loop with a condition,
-    and these mean what they mean to `while_loop`.
+    TypeError); i is weakly typed if `lower` is, of its dtype.  Where they are known when the function is traced it is
+    a `scan`, of which a turn does `unroll` steps; else, or where `checkpoint` or `tape_bytes` are given, a loop with a
+    condition, and these mean what they mean to `while_loop`.
 
     >>> import covector
     >>> int(covector.lax.fori_loop(0, 5, lambda i, total: total + i, 0))
@@ -278,9 +278,12 @@ def _check_one_dtype(lower: Any, upper: Any) -> None:
 
 
 def _gives_way(lower: Any, dtype: np.dtype) -> bool:
-    """Whether the counter is weakly typed, as Python's numbers are; of more bits it would widen what it meets."""
-    own = dtypes.of_number(int)
-    return typeof(lower).weak_type and dtype.itemsize <= own.itemsize
+    """Whether the counter is weakly typed, as Python's numbers are: of more bits it would widen what it meets.
+
+    Where the other bound has another dtype it has that, and gives way no more.
+    """
+    aval = typeof(lower)
+    return aval.weak_type and dtype == aval.dtype
 
 
 def _between(

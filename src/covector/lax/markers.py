@@ -12,6 +12,7 @@ from covector._engine import primitives as prims
 from covector._engine.api.callbacks import debug_callback
 from covector._engine.api.meshes import check_spread
 from covector._engine.base import errors, tree
+from covector._engine.core.numbers import NUMBERS
 from covector._engine.runtime.device import committed
 from covector._engine.types import dtypes
 from covector._engine.types.mesh import AxisType
@@ -122,9 +123,14 @@ def composite(decomposition: Callable[..., Any], name: Any, version: Any = 0) ->
 
     @wraps(decomposition)
     def call(*args: Any, **attributes: Any) -> Any:
-        return decomposition(*args, **attributes)
+        arrays = tree.map(_array_of_number, args)
+        return tree.map(_array_of_number, decomposition(*arrays, **attributes))
 
     return call
+
+
+def _array_of_number(x: Any) -> Any:
+    return lift("composite", x) if type(x) in NUMBERS else x
 
 
 def with_sharding_constraint(x: Any, shardings: Any) -> Any:

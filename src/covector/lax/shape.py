@@ -167,13 +167,15 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The values in another dtype.  Floats become integers by truncation; complex numbers lose the imaginary part.
 
     Integers that the dtype does not have wrap, Python's too; floats become its least or greatest number, NaN 0.  The
-    shape stays.  TypeError for what is no dtype, and for a complex number alone where the dtype is real; OverflowError
-    for an integer beyond 64 bits where the dtype has integers.
+    shape stays.  ValueError for no dtype at all, TypeError for what is no dtype, and for a complex number alone where
+    the dtype is real; OverflowError for an integer beyond 64 bits where the dtype has integers.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.convert_element_type(cnp.array([1.7, -1.7]), cnp.int32)
     Array([ 1, -1], dtype=int32)
     """
+    if new_dtype is None:
+        raise ValueError(f"convert_element_type to None{errors.at_user_line()}: say which dtype")
     wanted = dtypes.as_dtype(new_dtype)
     if isinstance(operand, complex | np.complexfloating) and not (
         dtypes.is_complex(wanted) or wanted == dtypes.bool_

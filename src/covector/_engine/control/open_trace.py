@@ -57,6 +57,10 @@ class OpenTrace(Trace):
             "process_primitive(primitive, tracers, params)"
         )
 
+    def full_raise(self, x: Any) -> Any:
+        """A value as it meets the trace: it is taken as it is."""
+        return x
+
     def process(self, primitive: Primitive, args: Sequence[Any]) -> Any:
         if primitive.online:
             with using(self):

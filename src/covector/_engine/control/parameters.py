@@ -6,6 +6,7 @@ A primitive without a row has the names that its class gives.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from covector._engine.base import errors
@@ -150,6 +151,49 @@ def _show_call(fields: Params) -> Params:
 
 def _take_call(params: Params, _: Sequence[Any]) -> Params:
     return {"program": params["jaxpr"]}
+
+
+@record
+class Groups:
+    """How the operands of a loop fall into groups, and which they are, if that is said."""
+
+    sizes: tuple[int, ...]
+    vals: tuple[Any, ...] = ()
+
+    def update(self, vals: Sequence[Any]) -> Groups:
+        """The same groups of these values."""
+        return Groups(self.sizes, tuple(vals))
+
+    def unpack(self) -> tuple[Groups, ...]:
+        """The groups one by one."""
+        ends = list(accumulate(self.sizes))
+        return tuple(
+            [
+                Groups((n,), self.vals[end - n : end])
+                for n, end in zip(self.sizes, ends, strict=True)
+            ]
+        )
+
+
+def _show_scan(fields: Params) -> Params:
+    found = {"jaxpr" if name == "body" else name: value for name, value in fields.items()}
+    consts, carry = fields["num_consts"], fields["num_carry"]
+    body = fields["body"]
+    return {
+        **found,
+        "ft_in": Groups((consts, carry, len(body.inputs) - consts - carry)),
+        "ft_out": Groups((carry, len(body.outputs) - carry)),
+    }
+
+
+def _take_scan(params: Params, _: Sequence[Any]) -> Params:
+    given = {"body" if name == "jaxpr" else name: value for name, value in params.items()}
+    given.pop("_split_transpose", None)
+    given.pop("ft_out", None)
+    groups = given.pop("ft_in", None)
+    if groups is not None:
+        given["num_consts"], given["num_carry"], _ = groups.sizes
+    return given
 
 
 # A loop with a condition has constants of its own for each of its Jaxprs: here the two share them, and they are seen
@@ -305,7 +349,7 @@ FORMS: dict[str, Form] = {
     "reshape": renamed({"dimensions": None, **_PLACE}, new_sizes="shape"),
     "remat2": renamed(jaxpr="program"),
     "rev": renamed(dimensions="axes"),
-    "scan": renamed({"_split_transpose": False}, jaxpr="body"),
+    "scan": Form(_show_scan, _take_scan),
     **{
         f"scatter{end}": renamed({"indices_are_sorted": False}, dimension_numbers="numbers")
         for end in ("", "-add", "-mul", "-min", "-max")
