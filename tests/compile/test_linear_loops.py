@@ -378,7 +378,6 @@ def test_second_derivatives_of_nests_write_no_whole_array_in_a_step(
 
     The cotangent of a cotangent is set to 0 where it was read, and what was read is added there.
     """
-
     assert arrays_in_a_step(way(loop), monkeypatch) < 0.2
 
 

@@ -165,7 +165,11 @@ class Cond(Changing):
             for k, (r, n) in enumerate(zip(results, self.carried, strict=True))
             if n is not None and r.place == places[n - 1]
         ]
-        for r, k, n in ends:  # begun where it ends: taken out and put back, which `memory` leaves out
+        for (
+            r,
+            k,
+            n,
+        ) in ends:  # begun where it ends: taken out and put back, which `memory` leaves out
             places[n], outputs[k] = b.temp_like(r.aval, "begin"), b.temp_like(r.aval, "end")
             b.copy(places[n], r.place, r.aval)
         self._branches(b, index, places, outputs)
@@ -309,9 +313,6 @@ class Cond(Changing):
         return merged(outs, record(self.with_programs(found.linear), given), found.live)
 
     adds_onto: ClassVar[bool] = True
-
-    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
-        return self.transpose_onto((None,) * len(args), ct, *args)
 
     def transpose_onto(self, sums: Sequence[Any], ct: Any, *args: Any) -> Sequence[Any]:
         if self._may_disagree:
