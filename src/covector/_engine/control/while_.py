@@ -360,6 +360,7 @@ class While(Unwinding):
     def twice(
         self, primals: Sequence[Any], tangents: Sequence[Any]
     ) -> tuple[While, Sequence[Any], Mask]:
+        """The loop that also pushes tangents, what it takes, and which of the carried values have one."""
         nonzero = tuple([type(t) is not Zero for t in tangents])
         found = jvp_body(self.body, self.layout, nonzero)
         given, pushed = self.layout.operands(primals), self.layout.operands(tangents)
