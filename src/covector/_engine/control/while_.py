@@ -71,22 +71,8 @@ from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.symbolic import Linear, Zero
 from covector._engine.core.trace import typeof
-from covector._engine.ir.builder import (
-    Builder,
-    Fit,
-    Fitting,
-    Kept,
-    Operand,
-    Result,
-)
-from covector._engine.ir.program import (
-    Atom,
-    Eqn,
-    Program,
-    Var,
-    inputs_read,
-    replace_inputs,
-)
+from covector._engine.ir.builder import Builder, Fit, Fitting, Kept, Operand, Result
+from covector._engine.ir.program import Atom, Eqn, Program, Var, inputs_read, replace_inputs
 from covector._engine.transforms.batch import Batching
 from covector._engine.transforms.programs import Mask, batch_program, part_of
 from covector._engine.transforms.widen import wide_program
