@@ -40,6 +40,8 @@ ALL = sorted(
     {*classes(prims, call, loop, linalg_solve, linalg_orthogonal, linalg_spectral)},
     key=lambda c: (c.name if isinstance(c.name, str) else "", c.__name__),
 )
+# Their cotangents are added to zeros: what they read is but a part.
+READ_PARTS = {prims.Gather, prims.DynamicSlice}
 ROWS = sorted(
     {p for p in vars(prims).values() if isinstance(p, prims.Elementwise)}, key=lambda p: p.name
 )
@@ -57,6 +59,14 @@ def test_a_class_has_a_rule_or_says_why_not(cls: type[Primitive]) -> None:
     assert (cls.jvp is Primitive.jvp) == bool(declared), (
         f"{cls.__name__} needs one of: a jvp rule, `flat`, `not_differentiable`"
     )
+
+
+@pytest.mark.parametrize("cls", ALL, ids=lambda c: c.__name__)
+def test_what_adds_onto_cotangents_has_the_rule_for_it(cls: type[Primitive]) -> None:
+    own = cls.transpose_onto is not Primitive.transpose_onto
+    assert own or not cls.adds_onto, f"{cls.__name__} needs `transpose_onto`"
+    both = own and cls.transpose is not Primitive.transpose
+    assert cls in READ_PARTS or not both, f"{cls.__name__}: `transpose` is `transpose_onto` of None"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)

@@ -214,9 +214,6 @@ class Called(Primitive):
         """What does with another Program, derived from its own, as this does with its own."""
         return Call(program)
 
-    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
-        return self.transpose_onto((None,) * len(args), ct, *args)
-
     def transpose_onto(self, sums: Sequence[Any], ct: Any, *args: Any) -> Sequence[Any]:
         linear = tuple([isinstance(x, Linear) for x in args])
         given = tuple([not is_zero(c) for c in ct])

@@ -155,6 +155,10 @@ class Expanded(Called):
         return not any(map(self.composite.has, ("jvp", "linearize", "transpose", "batch")))
 
     @property
+    def users_slope(self) -> bool:  # type: ignore[override]
+        return not self.transparent
+
+    @property
     def asks_axis(self) -> bool:
         return self.composite.asks_axis
 

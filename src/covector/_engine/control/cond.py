@@ -311,9 +311,6 @@ class Cond(Changing):
 
     adds_onto: ClassVar[bool] = True
 
-    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
-        return self.transpose_onto((None,) * len(args), ct, *args)
-
     def transpose_onto(self, sums: Sequence[Any], ct: Any, *args: Any) -> Sequence[Any]:
         if self._may_disagree:
             return self._for_all().transpose_onto(sums, ct, *args)

@@ -114,6 +114,7 @@ class CustomLinear(Primitive):
     results: tuple[ShapedArray, ...]
     name: ClassVar[str] = "custom_linear"
     users_transpose: ClassVar[bool] = True
+    users_slope: ClassVar[bool] = True
     multiple: ClassVar[bool] = True
 
     def text(self) -> str:

@@ -36,6 +36,7 @@ class LinearCall(Called):
     transposed: Transposed
     count: int
     name: ClassVar[str] = "linear_call"
+    users_slope: ClassVar[bool] = True
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         n = self.count

@@ -415,9 +415,6 @@ class Scan(Changing):
 
     adds_onto: ClassVar[bool] = True
 
-    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
-        return self.transpose_onto((None,) * len(args), ct, *args)
-
     def transpose_onto(self, sums: Sequence[Any], ct: Any, *args: Any) -> Sequence[Any]:
         linear = tuple([isinstance(a, Linear) for a in args])
         found = split_body(self.body, self.layout, linear)

@@ -203,6 +203,7 @@ class _ByTables(Primitive):
     of: OpenPrimitive
     params: Params
     users_batch: ClassVar[bool] = True
+    users_slope: ClassVar[bool] = True
 
     @property
     def name(self) -> str:  # type: ignore[override]

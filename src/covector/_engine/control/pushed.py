@@ -7,8 +7,16 @@ from itertools import compress
 from typing import Any, ClassVar
 
 from covector._engine.base.record import record
-from covector._engine.control.call import Call, has_users_batch, over_lanes
-from covector._engine.control.derived import Layout, dependent_carry
+from covector._engine.control.call import (
+    Call,
+    given_ones,
+    has_users_batch,
+    merged,
+    over_lanes,
+    spread,
+    total,
+)
+from covector._engine.control.derived import Layout, dependent_carry, jvp_body
 from covector._engine.control.each import Each
 from covector._engine.control.kept import silent
 from covector._engine.control.masked import Changing, Where, slopes_only_where
@@ -24,7 +32,30 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 
-class Unwinding(Changing):
+class Pulling(Changing):
+    """A family: what leaves on the tape nothing but a `Pushed` of itself."""
+
+    def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
+        """The types of the results."""
+        raise self._missing("type")
+
+    def pushing(self, nonzero: Mask) -> tuple[Program, tuple[Any, ...], Mask]:
+        """The Program of the tangents that are not Zero, its constants, and which these are."""
+        raise self._missing("pushing")
+
+    def pulled(
+        self,
+        primals: Sequence[Any],
+        nonzero: Mask,
+        ct: Sequence[Any],
+        kept: Sequence[Any],
+        sums: Sequence[Any],
+    ) -> list[Any]:
+        """Cotangents of the operands in the mask, added to what is in `sums`, if that is not None."""
+        raise self._missing("pulled")
+
+
+class Unwinding(Pulling):
     """A family: loops that run again for their gradients."""
 
     condition: Program
@@ -35,10 +66,6 @@ class Unwinding(Changing):
     def layout(self) -> Layout:
         """Where consts and carry are among operands and results."""
         raise self._missing("layout")
-
-    def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
-        """The types of the results."""
-        raise self._missing("type")
 
     def asking(self) -> Unwinding:
         """The loop that takes a truth value behind its consts, and has no step if that is False."""
@@ -54,40 +81,34 @@ class Unwinding(Changing):
 
     def pushing(self, nonzero: Mask) -> tuple[Program, tuple[Any, ...], Mask]:
         """The Program of the tangents that are not Zero, its constants, and which these are."""
-        return _pushing(self.body, self, nonzero)
+        return _pushing(self.body, self, tuple(self.type_of_operands()), nonzero)
 
-    def pulled(
-        self,
-        primals: Sequence[Any],
-        nonzero: Mask,
-        ct: Sequence[Any],
-        kept: Sequence[Any],
-        sums: Sequence[Any],
-    ) -> list[Any]:
-        """Cotangents of the operands in the mask, added to what is in `sums`, if that is not None."""
-        raise self._missing("pulled")
+    def twice(
+        self, primals: Sequence[Any], tangents: Sequence[Any]
+    ) -> tuple[Unwinding, Sequence[Any], Mask]:
+        """The loop that also pushes tangents, what it takes, and which of the carried values have one."""
+        raise self._missing("twice")
 
 
 @derived
 def _pushing(
-    body: Program, loop: Unwinding, nonzero: Mask
+    key: Program, p: Pulling, avals: tuple[ShapedArray, ...], nonzero: Mask
 ) -> tuple[Program, tuple[Any, ...], Mask]:
     live: list[bool] = []
     n = len(nonzero)
-    avals = loop.type_of_operands()
 
     def run(*args: Any) -> list[Any]:
         given = iter(args[n:])
         tangents = [
             next(given) if mine else Zero(a) for a, mine in zip(avals, nonzero, strict=True)
         ]
-        _, pushed = loop.jvp(args[:n], tangents)
+        _, pushed = p.jvp(args[:n], tangents)
         live[:] = [type(t) is not Zero for t in pushed]
         return list(compress(pushed, live))
 
     types = [*avals, *[a.tangent() for a in compress(avals, nonzero)]]
-    program, constants = stage_closed(run, types, f"pushed_{body.name}")
-    program = silent(program)  # the loop has had its effects
+    program, constants = stage_closed(run, types, f"pushed_{key.name}")
+    program = silent(program)  # it has had its effects
     inputs, stop = program.inputs, len(types)
     program = replace_inputs(program, (*inputs[:n], *inputs[stop:], *inputs[n:stop]))
     return program, constants, tuple(live)
@@ -95,12 +116,12 @@ def _pushing(
 
 @record
 class PushedLoop(Call):
-    """The tangents of a loop's results, those that are not Zero.
+    """The tangents of the results of a loop, or of a way back, those that are not Zero.
 
-    Operands: the loop's, what it kept, constants, tangents of the operands in `nonzero`.  It is linear in these.
+    Operands: its own, what it kept, constants, tangents of the operands in `nonzero`.  It is linear in these.
     """
 
-    loop: Unwinding
+    loop: Pulling
     nonzero: Mask
     name: ClassVar[str] = "pushed_loop"
 
@@ -121,12 +142,14 @@ class PushedLoop(Call):
 
 
 @record
-class WayBack(Each):
+class WayBack(Each, Pulling):  # type: ignore[misc]
     """The cotangents of a loop's operands, or of so many loops' with lanes; the loop runs again for it.
 
     Operands: the loop's, cotangents of its results, sums that those of its consts are added to, constants.
 
-    `program` has as much room as there is, or as the loop says, `one` little: derivatives go through what that keeps.
+    `program` has as much room as there is, or as the loop says, `one` little: derivatives forwards go through what that
+    keeps.  Those backwards do not: the cotangent of J(x)'c for a cotangent u is the gradient of c'J(x)u, a way back
+    through the loop that pushes u.
     """
 
     loop: Unwinding
@@ -145,8 +168,66 @@ class WayBack(Each):
         return bounded.jvp([*primals, *more], [*tangents, *map(Zero, map(typeof, more))])
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        nonzero = tuple([type(t) is not Zero for t in tangents])
+        if self._is_pulled(nonzero):
+            outs, types = self(*primals), self.one.out_avals
+            program, constants, live = self.pushing(nonzero)
+            pushed = PushedLoop(program, self, nonzero)
+            return outs, tuple(
+                spread(pushed(*primals, *constants, *given_ones(tangents)), live, types)
+            )
         bounded, more = self._bounded()
         return bounded.linearize([*primals, *more], [*tangents, *map(Zero, map(typeof, more))])
+
+    def pushing(self, nonzero: Mask) -> tuple[Program, tuple[Any, ...], Mask]:
+        return _pushing(self.one, self, self.one.in_avals, nonzero)
+
+    def _is_pulled(self, nonzero: Mask) -> bool:
+        """Whether its own way back is one through the loop that pushes tangents."""
+        loop, constants = self.loop, len(self.unwound.constants)
+        of_constants = nonzero[len(nonzero) - constants :]
+        if self.lanes or self.axis_names or loop.body.effects or any(of_constants):
+            return False
+        return not has_users_slope(loop.body, loop.layout, self._moved)
+
+    @property
+    def unwound(self) -> Unwound:
+        """What it does for one loop."""
+        return self.loop.unwound(self.nonzero, BOUNDED)
+
+    @property
+    def _moved(self) -> Mask:
+        """Which of the loop's operands it gives cotangents of."""
+        found, of = self.unwound, self.loop.layout.operands(self.nonzero)
+        consts = merged([False] * of.consts.count(False), found.consts, of.consts)
+        return *consts, *found.carry
+
+    def pulled(
+        self,
+        primals: Sequence[Any],
+        nonzero: Mask,
+        ct: Sequence[Any],
+        kept: Sequence[Any],
+        sums: Sequence[Any],
+    ) -> list[Any]:
+        n, layout, found = len(self.nonzero), self.loop.layout, self.unwound
+        own, cts = primals[:n], primals[n : n + sum(found.carry)]
+        pushed = tuple(spread(ct, self._moved, [typeof(x) for x in own]))
+        loop, operands, live = self.loop.twice(own, pushed)
+        carried = [typeof(x) for x in own[layout.consts :]]
+        given = spread(cts, found.carry, carried)
+        wanted = [*map(Zero, carried), *compress(given, live)]
+        mine, more = layout.operands(nonzero[:n]), loop.layout
+        mask = [*mine.consts, *[False] * (more.consts - layout.consts)]
+        mask += [*mine.carry, *[False] * (more.carry - layout.carry)]
+        before = sums[: sum(nonzero[:n])]
+        backs: list[Any] = [None] * len(before)
+        if any(live):
+            backs = loop.pulled(operands, tuple(mask), wanted, (), before)
+        ends = spread(loop(*operands)[layout.carry :], live, carried)
+        arrived = [*compress(ends, found.carry), *ct[: sum(found.consts)]]
+        rest = compress(arrived, nonzero[n:])
+        return [*backs, *map(total, sums[len(before) :], rest)]
 
     def in_two(
         self, args: Sequence[Any], linear: tuple[bool, ...], record: Recorder
@@ -190,6 +271,13 @@ class WayBack(Each):
         """The call that does the same with little room; further operands."""
         program, constants = over_lanes(self.one, self.lanes, self.mapped)
         return Call(program), constants
+
+
+@derived
+def has_users_slope(body: Program, layout: Layout, nonzero: Mask) -> bool:
+    """Whether something in a loop that pushes tangents has slopes back that are those of a rule of the user's."""
+    found = jvp_body(body, layout, nonzero).program
+    return any(eqn.primitive.users_slope for p in found.within() for eqn in p.eqns)
 
 
 def way_back(

@@ -71,22 +71,8 @@ from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.symbolic import Linear, Zero
 from covector._engine.core.trace import typeof
-from covector._engine.ir.builder import (
-    Builder,
-    Fit,
-    Fitting,
-    Kept,
-    Operand,
-    Result,
-)
-from covector._engine.ir.program import (
-    Atom,
-    Eqn,
-    Program,
-    Var,
-    inputs_read,
-    replace_inputs,
-)
+from covector._engine.ir.builder import Builder, Fit, Fitting, Kept, Operand, Result
+from covector._engine.ir.program import Atom, Eqn, Program, Var, inputs_read, replace_inputs
 from covector._engine.transforms.batch import Batching
 from covector._engine.transforms.programs import Mask, batch_program, part_of
 from covector._engine.transforms.widen import wide_program
@@ -351,6 +337,16 @@ class While(Unwinding):
         return Call(program)(*xs, *state)[1:]
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        loop, operands, live = self.twice(primals, tangents)
+        outs = loop(*operands)
+        n = self.layout.carry
+        results = outs[:n]
+        return results, tuple(spread(outs[n:], live, [typeof(o) for o in results]))
+
+    def twice(
+        self, primals: Sequence[Any], tangents: Sequence[Any]
+    ) -> tuple[While, Sequence[Any], Mask]:
+        """The loop that also pushes tangents, what it takes, and which of the carried values have one."""
         nonzero = tuple([type(t) is not Zero for t in tangents])
         found = jvp_body(self.body, self.layout, nonzero)
         given, pushed = self.layout.operands(primals), self.layout.operands(tangents)
@@ -361,18 +357,17 @@ class While(Unwinding):
             found.layout.consts,
             self.lanes,
             (*self.mask, *mapped, *[False] * len(found.constants)),
+            tape=self.tape,
             agreed=self.agreed,
         )
-        outs = loop(
+        operands = (
             *given.consts,
             *given_ones(pushed.consts),
             *found.constants,
             *given.carry,
             *materialized(pushed.carry, found.live.carry),
         )
-        n = self.layout.carry
-        results = outs[:n]
-        return results, tuple(spread(outs[n:], found.live.carry, [typeof(o) for o in results]))
+        return loop, operands, found.live.carry
 
     def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
         return widened_loop(eqn, how, self.body, self.layout, self._with_wide)
@@ -476,9 +471,6 @@ class While(Unwinding):
         return found[HEADS:stop], [prims.Named(TAPE)(x) for x in (*found[:HEADS], *found[stop:])]
 
     adds_onto: ClassVar[bool] = True
-
-    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
-        return self.transpose_onto((None,) * len(args), ct, *args)
 
     def transpose_onto(self, sums: Sequence[Any], ct: Any, *args: Any) -> Sequence[Any]:
         """That of its derivative, which is the same for any value of what it is linear in."""

@@ -72,9 +72,9 @@ class Primitive:
 
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
         """The cotangents of the operands that are `Linear`; None for the others."""
-        raise self._missing("transpose")
+        return self.transpose_onto((None,) * len(args), ct, *args)
 
-    adds_onto: ClassVar[bool] = False  # whether it has `transpose_onto`
+    adds_onto: ClassVar[bool] = False  # whether `transpose_onto` adds to what is given
     reads_part: ClassVar[bool] = False  # whether it also reads but a part of its first operand
 
     def transpose_onto(self, sums: Sequence[Any], ct: Any, *args: Any) -> Sequence[Any]:
@@ -82,7 +82,7 @@ class Primitive:
 
         So the parts of a large array that are read, in a loop within a loop too, are added where they lie.
         """
-        raise self._missing("transpose_onto")
+        raise self._missing("transpose")
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         """(result, its batch axis) where operand i has the batch axis dims[i], or None."""
@@ -146,6 +146,9 @@ class Primitive:
     transparent: ClassVar[bool] = False  # whether its derivatives are its Program's
     online: ClassVar[bool] = False  # whether it is an `Online`: traces ask this of each operation
     users_transpose: ClassVar[bool] = False  # whether `transpose` calls a function of the user's
+    users_slope: ClassVar[bool] = (
+        False  # whether slopes back may be others than those forwards, by a rule of the user's
+    )
 
     # Whether `batch` is the user's: loops and branches then run all elements together, as it is told of all.
     users_batch: ClassVar[bool] = False
