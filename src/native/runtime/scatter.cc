@@ -9,6 +9,7 @@
 #include "runtime/scatter.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 #include <utility>
@@ -32,6 +33,7 @@ constexpr int64_t kMostComponents = 4;
 constexpr int64_t kCopies = 8;
 constexpr int64_t kUpdatesOfPlace = 16;
 constexpr int64_t kTurns = 4;        // copies that are filled at once
+constexpr int64_t kManyPlaces = 16;  // of so many two copies seldom wait for themselves
 constexpr int64_t kRun = 1 << 14;    // updates of a piece that are combined as the first ones of them say
 constexpr int64_t kFewOutside = 16;  // one of so many indices
 
@@ -254,6 +256,90 @@ int64_t combine_plainly(const Copies& c, int64_t from, int64_t apart, int64_t co
     return 0;
 }
 
+#if defined(__x86_64__)
+// Sixteen of each of two pieces, all inside: two pieces leave registers enough, and indices are loaded by
+// pairs. 1M float32 into 1,000 places took 338 us by four pieces at once, and takes 316; 378 where negative indices
+// count from the end, and 310; 698 where indices rise, as each sum then waits for the one before, and 361.
+template <class T, int64_t kOperation, bool kOne>
+CV_AVX512 [[gnu::always_inline]] inline void combine_sixteen(
+    const int32_t* first, const int32_t* second, const T* updates, const T* others, T one, T* copy, T* other) {
+    using Four [[gnu::vector_size(4 * sizeof(T)), gnu::aligned(alignof(T)), gnu::may_alias]] = T;
+    for (int i = 0; i < kLanes; i += 4) {
+        uint64_t a[2], b[2];
+        std::memcpy(a, first + i, sizeof a);
+        std::memcpy(b, second + i, sizeof b);
+        Four u{}, v{};
+        if constexpr (!kOne) {
+            u = *reinterpret_cast<const Four*>(updates + i);
+            v = *reinterpret_cast<const Four*>(others + i);
+        }
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) {
+            T& old = copy[j % 2 ? a[j / 2] >> 32 : a[j / 2] & 0xFFFFFFFF];
+            old = combined<T, kOperation>(old, kOne ? one : u[j]);
+            T& next = other[j % 2 ? b[j / 2] >> 32 : b[j / 2] & 0xFFFFFFFF];
+            next = combined<T, kOperation>(next, kOne ? one : v[j]);
+        }
+    }
+}
+
+// Sixteen of one piece; where all have one place, that waits for no memory.
+template <class T, int64_t kOperation, bool kOne>
+[[gnu::always_inline]] inline void combine_run(const int32_t* indices, bool same, const T* updates, T one, T* copy) {
+    if (same) {
+        T old = copy[indices[0]];
+        for (int i = 0; i < kLanes; ++i) old = combined<T, kOperation>(old, kOne ? one : updates[i]);
+        copy[indices[0]] = old;
+        return;
+    }
+    for (int i = 0; i < kLanes; ++i) {
+        T& old = copy[indices[i]];
+        old = combined<T, kOperation>(old, kOne ? one : updates[i]);
+    }
+}
+
+// Two pieces side by side, sixteen of each at once where none is out of bounds.
+template <class T, int64_t kOperation, bool kOne>
+CV_AVX512 void combine_two(const Copies& c, int64_t from, int64_t apart, int64_t count, T* copy) {
+    const int32_t* first = reinterpret_cast<const int32_t*>(c.job.indices) + from;
+    const int32_t* second = first + apart;
+    const T* updates = reinterpret_cast<const T*>(c.job.updates) + (kOne ? 0 : from);
+    const T* others = updates + (kOne ? 0 : apart);
+    const T one = *updates;
+    T* other = copy + c.places;
+    const __m512i places = _mm512_set1_epi32(static_cast<int>(c.places));
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+        const __m512i a = _mm512_loadu_si512(first + i), b = _mm512_loadu_si512(second + i);
+        const unsigned inside = _mm512_cmplt_epu32_mask(a, places) & _mm512_cmplt_epu32_mask(b, places);
+        if (__builtin_expect(inside != 0xFFFFu, 0)) {
+            combine_in_turn<T, int32_t, kOperation, kOne, 2>(c, from + i, apart, kLanes, copy);
+            continue;
+        }
+        const bool same = _mm512_cmpeq_epi32_mask(a, _mm512_set1_epi32(first[i])) == 0xFFFFu;
+        const bool alike = _mm512_cmpeq_epi32_mask(b, _mm512_set1_epi32(second[i])) == 0xFFFFu;
+        const T* u = kOne ? updates : updates + i;
+        const T* v = kOne ? others : others + i;
+        if (__builtin_expect(same | alike, 0)) {
+            combine_run<T, kOperation, kOne>(first + i, same, u, one, copy);
+            combine_run<T, kOperation, kOne>(second + i, alike, v, one, other);
+        } else {
+            combine_sixteen<T, kOperation, kOne>(first + i, second + i, u, v, one, copy, other);
+        }
+    }
+    combine_in_turn<T, int32_t, kOperation, kOne, 2>(c, from + i, apart, count - i, copy);
+}
+
+// Four pieces, two at once.
+template <class T, int64_t kOperation, bool kOne>
+int64_t combine_by_two(const Copies& c, int64_t from, int64_t apart, int64_t count, T* copy) {
+    for (int64_t t = 0; t < kTurns; t += 2) {
+        combine_two<T, kOperation, kOne>(c, from + t * apart, apart, count, copy + t * c.places);
+    }
+    return 0;
+}
+#endif
+
 // The same for one copy, where many are out of bounds: those that are inside are packed first.
 template <class T, int64_t kOperation>
 void combine_packed(const Copies& c, int64_t from, int64_t count, T* copy) {
@@ -277,7 +363,13 @@ template <class T, class Index, int64_t kOperation, bool kOne, int kTurns>
 void combine_pieces(const Copies& c, int64_t from, int64_t apart, int64_t count, T* copy) {
     const auto combine = combine_in_turn<T, Index, kOperation, kOne, kTurns>;
     const bool plain = c.job.outside == kLeftOut;
-    const auto go_on = plain ? combine_plainly<T, Index, kOperation, kOne, kTurns> : combine;
+    auto go_on = plain ? combine_plainly<T, Index, kOperation, kOne, kTurns> : combine;
+#if defined(__x86_64__)
+    if constexpr (kTurns == ::kTurns && sizeof(Index) == 4) {
+        const bool many = c.places >= kManyPlaces && covector::vector_bytes() >= 64;
+        if (many) go_on = combine_by_two<T, kOperation, kOne>;
+    }
+#endif
     for (int64_t end = from + count; from < end;) {
         const int64_t first = std::min(kBlock, end - from);
         const bool few = combine(c, from, apart, first, copy) < first / kFewOutside;
