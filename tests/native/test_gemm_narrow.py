@@ -13,7 +13,7 @@ SHAPES = ((1, 1, 1), (17, 33, 31), (64, 64, 64), (100, 5, 77), (40, 300, 1030), 
 def multiplier(native):
     sizes = [ctypes.c_int32] * 2 + [ctypes.c_int64] * 3
     matrix = [ctypes.c_void_p, ctypes.c_int64]
-    signature = ctypes.CFUNCTYPE(None, *sizes, *matrix, *matrix, ctypes.c_float, *matrix)
+    signature = ctypes.CFUNCTYPE(ctypes.c_int32, *sizes, *matrix, *matrix, ctypes.c_float, *matrix)
     return signature(native.symbols()["cv_bgemm"])
 
 

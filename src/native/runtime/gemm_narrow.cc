@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <cstdlib>
 #include <memory>
 
 #include "runtime/allocator.h"
 #include "runtime/gemm.h"
 #include "runtime/gemm_kernels.h"
 #include "runtime/pool.h"
+#include "runtime/status.h"
 
 namespace covector {
 namespace {
@@ -144,17 +144,18 @@ bool are_normal(const uint16_t* x, int64_t x_count, const uint16_t* y, int64_t y
 
 }  // namespace covector
 
-extern "C" void cv_bgemm(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k, const uint16_t* a, int64_t lda,
-                         const uint16_t* b, int64_t ldb, float beta, float* c, int64_t ldc) {
+extern "C" int32_t cv_bgemm(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k, const uint16_t* a, int64_t lda,
+                            const uint16_t* b, int64_t ldb, float beta, float* c, int64_t ldc) {
     using namespace covector;
-    if (m <= 0 || n <= 0) return;
+    if (m <= 0 || n <= 0) return kNoError;
     const Stored left{a, ta ? k : m, ta ? m : k, lda}, right{b, tb ? n : k, tb ? k : n, ldb};
     if (pair_kernels() != nullptr && k > 0 && are_normal(least_magnitude(left), least_magnitude(right))) {
         const Paired x(left, ta != 0), y(right, tb == 0);
         const Product<float> p{ta != 0, tb != 0, m, n, (k + 1) / 2, x.at, x.step, y.at, y.step, beta, c, ldc};
-        if (x.at != nullptr && y.at != nullptr && multiply_pairs(p)) return;
+        if (x.at != nullptr && y.at != nullptr && multiply_pairs(p)) return kNoError;
     }
     const auto x = widened(left), y = widened(right);
-    if (x == nullptr || y == nullptr) std::abort();  // as where there is no room for a panel
+    if (x == nullptr || y == nullptr) return kOutOfMemory;
     multiply_parallel<float>({ta != 0, tb != 0, m, n, k, x.get(), left.columns, y.get(), right.columns, beta, c, ldc});
+    return kNoError;
 }

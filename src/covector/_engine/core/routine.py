@@ -34,6 +34,7 @@ class RuntimeRoutine:
     meaning: RoutineMeaning  # in NumPy, given the parameters of a call
     passed: Literal["one by one", "as a table", "as to BLAS"] = "one by one"  # the parameters
     on_all_threads: bool = False  # whether it keeps them busy itself, where there is much to do
+    can_fail: bool = True  # it returns an error number, or 0; else it returns nothing
 
 
 ROUTINES: dict[str, RuntimeRoutine] = {}

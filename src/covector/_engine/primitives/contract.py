@@ -58,7 +58,7 @@ def _product(dtype: np.dtype, preferred: np.dtype | None = None) -> RoutineMeani
 
 GEMM = {
     dtype: runtime_routine(
-        RuntimeRoutine(f"{letter}gemm", "multiplied", _product(dtype), "as to BLAS", True)
+        RuntimeRoutine(f"{letter}gemm", "multiplied", _product(dtype), "as to BLAS", True, False)
     )
     for letter, dtype in (
         ("s", dtypes.float32),
