@@ -65,7 +65,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "__init__ calls elements places fuse late arena donation memory cuts folding nest instances unroll points",
     ),
     ("_engine/compile", "lower simplify"),
-    ("_engine/compile", "invariants turning rewrite survey rows registers turned schedule pipeline"),
+    (
+        "_engine/compile",
+        "invariants turning rewrite survey rows registers turned schedule pipeline",
+    ),
     ("_engine/backends/reference", "__init__ primitives scalars memory kernels backend"),
     ("_engine/backends/cpu", "__init__ hoist instructions link plan patterns module scalars frame"),
     ("_engine/backends/cpu", "shared library indices packs routines contents stops apart flow"),
