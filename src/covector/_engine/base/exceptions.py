@@ -218,7 +218,7 @@ class MissingRuleError(CovectorError, NotImplementedError):
 
 
 class NestingError(CovectorError, RecursionError):
-    """Functions are nested deeper than there is room for on the stack: mostly, without an end.
+    """Functions, or a tree's containers, are nested deeper than there is room for on the stack: mostly, without an end.
 
     >>> from covector import errors
     >>> issubclass(errors.NestingError, RecursionError)
