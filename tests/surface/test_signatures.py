@@ -145,7 +145,7 @@ def there() -> Iterator[tuple[str, object, str]]:
         name, _, parameters = line[:-1].partition("(")
         package, _, key = name.rpartition(".")
         try:
-            module = importlib.import_module(f"covector.{package}")
+            module = importlib.import_module(f"covector.{package}".rstrip("."))
         except ModuleNotFoundError:
             continue
         if (f := getattr(module, key, None)) is not None:
