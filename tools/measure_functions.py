@@ -165,9 +165,12 @@ table: what the numbers leave out.
 TAIL = """
 - `lgamma` and `digamma` of negative numbers: the error is relative to the larger of the result and of what
   the reflection formula subtracts, so next to a zero of the function it is large relative to the result.
-- `igamma`, `igammac` and `betainc` in float64: a result of e^-E has a relative error of about E epsilon.
+- `igamma`, `igammac` of large operands close to each other in float64: a result of e^-E has a relative error of about
+  E epsilon. `betainc` where it is a difference from 1, or x next to a / (a + b): the absolute error is small.
 - `cosint` next to its zeros, `owens_t` where it is a small difference, `hyp1f1` and `hyp2f1` of operands of
   both signs: the absolute error is small, not the relative one. The rows are of positive parameters.
+- Complex division: at most 2.6 ulp of the result's larger part; of 1 / z each part within 2.1 ulp of its own, where
+  parts of z or of the result are subnormal too (30,000 points of each dtype, against fractions).
 - The powers, sums and derivatives have no other exceptions: subnormal operands and results, huge arguments
   of the trigonometric functions (reduced with as many bits of pi as they need) are counted above.
 """

@@ -14,6 +14,8 @@ import pytest
 
 import covector
 from covector import lax, numpy as cnp
+from covector._engine.control.flat import bytes_kept, has_large_loop
+from covector._engine.types.avals import FEW
 from covector.errors import NestingError
 
 Function = Callable[[Any], Any]
@@ -156,6 +158,15 @@ def test_gradients_of_what_holds_programs_nest(
     run = nested(wrap, depth, lambda x: x * 3)
     found = covector.jit(covector.grad(lambda x: run(x).sum()))(X)
     np.testing.assert_array_equal(np.asarray(found), X * 3)
+
+
+@pytest.mark.parametrize("wrap", [looped, chosen, lambda f: lambda x: lax.map(f, x[None])[0]])
+def test_what_loops_keep_is_found_900_deep(wrap: Callable[[Function], Function]) -> None:
+    """Each level found it in the next one by itself, and Python's frames ended."""
+    x = np.ones(FEW + 1, np.float32)
+    program = covector.make_jaxpr(nested(wrap, 900, repeated(lambda x: x * 2)))(x).program
+    assert has_large_loop(program)
+    assert bytes_kept(program, (True,)) == x.nbytes
 
 
 def test_an_error_far_inside_is_the_users() -> None:

@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,28 @@ def test_special_operands_of_division(dtype: Any) -> None:
     result = compiled(prims.div, z, w)
     np.testing.assert_array_equal(result.real, re)
     np.testing.assert_array_equal(result.imag, im)
+
+
+@DTYPES
+def test_both_parts_of_a_reciprocal_have_their_digits(dtype: Any) -> None:
+    """However small one of them is, of the number or of the result, against fractions: to 2.5 units of its own."""
+    info = np.finfo(dtype)
+    lowest, highest = info.minexp - info.nmant, info.maxexp
+    rng = np.random.default_rng(4)
+    exponents = rng.integers(lowest, highest, (2, 4000))
+    x, y = np.ldexp(rng.uniform(1, 2, (2, 4000)), exponents).astype(info.dtype)
+    # what used to lose its digits: the small part of the number, or of the result, as it was scaled
+    small = [(1.5e-3, float(info.smallest_subnormal) * n) for n in (1, 3, 11)]
+    a, b = np.array([*small, *[(q, p) for p, q in small]], info.dtype).T
+    w = pairs(np.concatenate([x, a]), np.concatenate([-y, b]), dtype)
+    found = compiled(prims.div, np.ones_like(w), w)
+    for z, got in zip(w, found, strict=True):
+        re, im = Fraction(float(z.real)), Fraction(float(z.imag))
+        norm = re * re + im * im
+        for exact, part in ((re / norm, got.real), (-im / norm, got.imag)):
+            if abs(exact) < Fraction(float(info.max)):
+                unit = Fraction(float(np.spacing(info.dtype.type(abs(float(exact))))))
+                assert abs(exact - Fraction(float(part))) <= Fraction(5, 2) * unit, (z, got)
 
 
 @DTYPES

@@ -294,6 +294,44 @@ def test_reduce_by_a_function() -> None:
     same(lax.reduce(x, 0.0, lambda a, b: a + b, (0,)), X.sum(0))
 
 
+def test_reduce_along_no_axes_takes_nothing_in() -> None:
+    """As in JAX, whatever the initial value is; but where there is nothing along an axis it is all that there is."""
+    x = cnp.asarray(X)
+    same(lax.reduce(x, 5.0, lax.add, ()), X)
+    same(lax.reduce(x, np.float32(5), lambda a, b: a * b + 1, ()), X)
+    same(cv.jit(lambda x: lax.reduce(x, 5.0, lax.max, ()))(x), X)
+    two = lax.reduce((x, x), (5.0, 6.0), lambda a, b: (a[0] + b[0], a[1] * b[1]), ())
+    for found in two:
+        same(found, X)
+    same(lax.reduce(cnp.float32(2), 5.0, lax.add, ()), np.float32(2))
+    same(lax.reduce(x[:0], 5.0, lax.add, (0,)), np.full(X.shape[1:], 5, X.dtype))
+    with pytest.raises(TypeError, match="needs a scalar of its dtype"):
+        lax.reduce(x, np.int32(5), lax.add, ())
+
+
+def test_polar_iterations_cannot_end_early() -> None:
+    """They are not done, so what they are after a few of them is refused, not given as if they had converged."""
+    for limit in (0, 3, -1):
+        with pytest.raises(NotImplementedError, match=f"qdwh with max_iterations={limit}.*leave"):
+            lax.linalg.qdwh(X[:2, :2], max_iterations=limit)
+        with pytest.raises(NotImplementedError, match=f"polar with max_iterations={limit}"):
+            cv.scipy.linalg.polar(X[:2, :2], max_iterations=limit)
+    cv.scipy.linalg.polar(X[:2, :2], method="svd", max_iterations=0)
+    u = lax.linalg.qdwh(X[:2, :2])[0]
+    same(lax.linalg.qdwh(X[:2, :2], max_iterations=10)[0], np.asarray(u))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16"])
+def test_nans_of_both_signs_are_the_largest(dtype: str) -> None:
+    """Equal to each other, in `top_k` as in `sort`; XLA's `top_k`, and not its `sort`, takes -nan as the smallest."""
+    x = np.array([np.nan, -np.nan, 1, -np.inf, np.inf], np.float32)
+    with cv.enable_x64(True):
+        a = cnp.asarray(x).astype(dtype)
+        assert lax.top_k(a, 5)[1].tolist() == [0, 1, 4, 2, 3]
+        assert lax.top_k(a[::-1], 2)[1].tolist() == [3, 4]
+        assert cnp.argsort(a).tolist() == [3, 2, 4, 0, 1]
+
+
 def test_precision() -> None:
     x = cnp.asarray(X)
     for precision in (

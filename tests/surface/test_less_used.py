@@ -186,6 +186,16 @@ def test_types_and_jaxprs_for_libraries() -> None:
     plain = cv.make_jaxpr(lambda x: x * x)(1.0).jaxpr
     assert partial_eval.close_jaxpr(plain).consts == []
     assert partial_eval.abstract_eval_fun(lambda x: [x > 1], aval)[0].dtype == np.bool_
+    both = [aval, aval]
+    traced, _, _ = partial_eval.trace_to_jaxpr_dynamic(
+        lambda x: [(x + 1, x * x)[1]], both, keep_inputs=[False, True]
+    )
+    assert len(traced.invars) == 2
+    assert traced.eqns[-1].invars == [traced.invars[1]] * 2
+    less, _, _ = partial_eval.trace_to_jaxpr_dynamic(
+        lambda x, y: [(x + 1, x * y)[1]], both, auto_dce=True
+    )
+    assert [len(traced.eqns), len(less.eqns)] == [2, 1]
     found, avals, _ = partial_eval.trace_to_jaxpr_dynamic(lambda x: [x * x], [aval])
     assert (len(found.eqns), avals) == (1, [aval])
     with core.eval_context():

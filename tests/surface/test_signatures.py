@@ -100,15 +100,15 @@ DIFFERENT = {
         errors.UnexpectedTracerError
         """,
     ),
-    # Parameters that JAX has and we have not: of experiments, of several devices, or of its inside.
-    **_because(
-        "has not all the parameters of JAX's",
-        """
-        ShapeDtypeStruct core.ShapedArray experimental.hijax.ShapedArray linearize vjp
-        ffi.build_ffi_lowering_function ffi.ffi_lowering interpreters.ad.jvp
-        interpreters.partial_eval.trace_to_jaxpr_dynamic
-        """,
-    ),
+    # Parameters that JAX has and we have not.
+    "ShapeDtypeStruct": "no manual_axis_type, is_ref: types show no meshes, and a reference is made by `new_ref`",
+    "core.ShapedArray": "no manual_axis_type, memory_space, layout: there is one memory, and types show no meshes",
+    "experimental.hijax.ShapedArray": "the same class as `core.ShapedArray`",
+    "linearize": "no in_nzs: which tangents are zero is found out where the linear function is used",
+    "vjp": "no in_nzs, as `linearize`; no saveable_args: residuals are the compiled function's, and none is given back",
+    "ffi.ffi_lowering": "what custom calls of XLA take else has names; attributes are the primitive's parameters",
+    "ffi.build_ffi_lowering_function": "what `ffi_lowering` takes",
+    "interpreters.ad.jvp": "gives the function of operands and tangents, as in earlier versions of JAX",
 }
 # Methods that have not all the parameters of JAX's.
 WITHOUT = {
@@ -145,7 +145,7 @@ def there() -> Iterator[tuple[str, object, str]]:
         name, _, parameters = line[:-1].partition("(")
         package, _, key = name.rpartition(".")
         try:
-            module = importlib.import_module(f"covector.{package}")
+            module = importlib.import_module(f"covector.{package}".rstrip("."))
         except ModuleNotFoundError:
             continue
         if (f := getattr(module, key, None)) is not None:

@@ -26,11 +26,17 @@ __all__ = [
 
 
 def trace_to_jaxpr_dynamic(
-    fun: Callable[..., Sequence[Any]] | WrappedFun, in_avals: Sequence[ShapedArray]
+    fun: Callable[..., Sequence[Any]] | WrappedFun,
+    in_avals: Sequence[ShapedArray],
+    *,
+    keep_inputs: Sequence[bool] | None = None,
+    lower: bool = False,
+    auto_dce: bool = False,
 ) -> tuple[Jaxpr, list[ShapedArray], list[Any]]:
     """The Jaxpr of a function of flat values, the types of its results, the values of its constants.
 
-    Of keys the Jaxpr takes the words.
+    Of keys the Jaxpr takes the words.  The function is given the inputs of `keep_inputs`, the Jaxpr takes all; with
+    `auto_dce` it has what its results need alone.  `lower` says nothing: types have no lower ones here.
 
     >>> import covector
     >>> from covector.interpreters import partial_eval
@@ -41,11 +47,15 @@ def trace_to_jaxpr_dynamic(
     call = fun.call_wrapped if isinstance(fun, WrappedFun) else fun
     words = [key_words(aval) for aval in in_avals]
 
+    kept = [True] * len(words) if keep_inputs is None else keep_inputs
+
     def on_words(*xs: Any) -> Sequence[Any]:
-        return call(*[x if w is None else wrap_key_data(x) for x, w in zip(xs, words, strict=True)])
+        given = [x if w is None else wrap_key_data(x) for x, w in zip(xs, words, strict=True)]
+        return call(*[x for x, keep in zip(given, kept, strict=True) if keep])
 
     types = [aval if w is None else w for aval, w in zip(in_avals, words, strict=True)]
-    closed = ClosedJaxpr.of(trace.stage(on_words, types))
+    program = trace.stage(on_words, types)
+    closed = ClosedJaxpr.of(without_dead_code(program) if auto_dce else program)
     return closed.jaxpr, list(closed.out_avals), closed.consts
 
 

@@ -40,7 +40,7 @@ from covector.lax.operations import Composed
 from covector.numpy.factors import part
 from covector.numpy.operands import converted, together
 from covector.numpy.promotion import constant, integer_of
-from covector.numpy.systems import symmetrized
+from covector.numpy.systems import check_iterations, symmetrized
 
 __all__ = [
     "EigImplementation",
@@ -470,7 +470,8 @@ def qdwh(
     """(u, h, iterations, converged) of the polar decomposition x = u h: u with orthonormal columns, h positive.
 
     It is computed from singular values, so the iterations are 0.  ValueError unless x (m, n) has m >= n;
-    NotImplementedError for `dynamic_shape`.
+    NotImplementedError for `dynamic_shape`, and for fewer than 10 as `max_iterations`, JAX's own limit: there they
+    may end before they converge.
 
     >>> from covector import lax, numpy as cnp
     >>> u, h, *_ = lax.linalg.qdwh(cnp.array([[0.0, -2.0], [2.0, 0.0]]))
@@ -479,6 +480,7 @@ def qdwh(
     """
     if dynamic_shape is not None:
         raise NotImplementedError(f"qdwh with dynamic_shape{errors.at_user_line()}")
+    check_iterations("qdwh", max_iterations)
     x = array("qdwh", x)
     if x.ndim != 2 or x.shape[0] < x.shape[1]:
         raise ValueError(

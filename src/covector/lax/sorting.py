@@ -56,7 +56,8 @@ def sort_key_val(keys: Any, values: Any, dimension: int = -1, is_stable: bool = 
 def top_k(operand: Any, k: int, *, axis: int = -1, is_stable: bool = True) -> Any:
     """[the k largest elements along an axis, the largest first, and their indices as int32]; NaN is the largest.
 
-    Of equal elements the first ones.  ValueError if there are fewer than k, or for complex numbers.
+    Of equal elements the first ones.  All NaNs are equal, as in `sort`, whatever their signs.  ValueError if there are
+    fewer than k, or for complex numbers.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.top_k(cnp.array([3, 1, 2]), 2)

@@ -148,9 +148,9 @@ def reduce(
 ) -> Any:
     """The elements along axes combined with each other, and with `init_values`, by a function of two scalars.
 
-    It may be any function that is associative; the initial value is one that changes nothing.  Operands may be a
-    pytree of arrays of one shape: then the function takes and gives two such trees of scalars.  TypeError or
-    ValueError if these do not fit each other.
+    It may be any function that is associative; the initial value is one that changes nothing, and along no axes is
+    not taken in, whatever it is.  Operands may be a pytree of arrays of one shape: then the function takes and gives
+    two such trees of scalars.  TypeError or ValueError if these do not fit each other.
 
     >>> from covector import lax, numpy as cnp
     >>> x = cnp.array([[1, 2], [3, 4]])
@@ -163,6 +163,8 @@ def reduce(
     ndim = reduced.operands[0].ndim
     axes = tuple(sorted(axes_of(tuple(dimensions), ndim, "dimensions")))
     operation = reduced.operation()
+    if not axes:
+        return reduced.given(reduced.as_weak(reduced.operands))
     if operation is not None:
         fold, x = _FOLDS[operation][0](axes), reduced.operands[0]
         out = reduced.begun(operation, fold(x), type(fold).identity(x.dtype))

@@ -26,7 +26,7 @@ from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, reduce
 from covector.numpy.fused import compiled
 from covector.numpy.operands import together
-from covector.numpy.promotion import broadcast_shapes, cast, spread
+from covector.numpy.promotion import broadcast_shapes, cast, integer_of, spread
 from covector.numpy.shape import moveaxis, reshape
 
 __all__ = ["SlogdetResult", "det", "inv", "slogdet", "solve", "tensorinv", "tensorsolve"]
@@ -107,6 +107,18 @@ def symmetrized(x: Any) -> Any:
     if dtypes.is_complex(typeof(x).dtype):
         turned = prims.conj(turned)
     return prims.mul(prims.add(x, turned), 0.5)
+
+
+ENOUGH_ITERATIONS = 10  # JAX's limit of QDWH, within which it converges
+
+
+def check_iterations(name: str, limit: Any) -> None:
+    """NotImplementedError if iterations that singular values stand for are to end before they converge."""
+    if limit is not None and integer_of(limit, "max_iterations") < ENOUGH_ITERATIONS:
+        raise NotImplementedError(
+            f"{name} with max_iterations={limit}: it is computed from singular values, as if all iterations were done; "
+            f"leave max_iterations out, or let it be at least {ENOUGH_ITERATIONS}{errors.at_user_line()}"
+        )
 
 
 def solve_positive(a: Any, b: Any, lower: bool) -> Any:

@@ -21,7 +21,7 @@ from covector.numpy.padding import pad
 from covector.numpy.promotion import cast
 from covector.numpy.selection import where
 from covector.numpy.shape import expand_dims
-from covector.numpy.systems import matrices, symmetrized
+from covector.numpy.systems import check_iterations, matrices, symmetrized
 
 __all__ = [
     "eigh",
@@ -316,7 +316,8 @@ def polar(
 ) -> tuple[Any, Any]:
     """(u, p) with a = u p, or a = p u for side='left': u with orthonormal columns or rows, p positive semidefinite.
 
-    Both methods, 'qdwh' and 'svd', are by singular values here.  ValueError for another side or method.
+    Both methods, 'qdwh' and 'svd', are by singular values here.  ValueError for another side or method;
+    NotImplementedError if 'qdwh' is to end after fewer than 10 iterations, JAX's own limit.
 
     >>> from covector import numpy as cnp, scipy
     >>> u, p = scipy.linalg.polar(cnp.array([[0.0, -2.0], [2.0, 0.0]]))
@@ -330,6 +331,8 @@ def polar(
             f"scipy.linalg.polar: side must be 'left' or 'right' and method 'qdwh' or 'svd', got {side!r} and "
             f"{method!r}{errors.at_user_line()}"
         )
+    if method == "qdwh":
+        check_iterations("scipy.linalg.polar", max_iterations)
     s, u, vh = Svd(False)(a)
     unitary = la.matmul(u, vh)
     basis = la.adjoint(vh) if side == "right" else u

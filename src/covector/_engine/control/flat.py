@@ -66,6 +66,7 @@ def _is_split(p: Primitive) -> bool:
     return isinstance(p, Changing) and p.has_large_loop()
 
 
+@derived
 def bytes_kept(program: Program, on: Mask) -> int:
     """How much such loops keep of arrays that depend on the inputs in a mask."""
     found = dependents(program, on)

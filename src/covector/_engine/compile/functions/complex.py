@@ -63,11 +63,17 @@ def not_finite(x: Expr) -> Expr:
     return ~(absolute(x) < INFINITY)
 
 
-def exponent_of(z: Pair) -> Expr:
-    """The exponent bits of the larger part, in place; both ends of the range leave room for the reciprocal."""
+def exponent_of(z: Pair, less: int = 0) -> Expr:
+    """The exponent bits of the larger part, in place; both ends of the range leave room for the reciprocal.
+
+    A pair over the power of two with so much `less` of them is near 2**less, not 1: the larger it is, the smaller the
+    other part may be before it underflows.
+    """
     f = format_of(z[0].dtype)
     exponent = bits(largest(*z)) & const(f.infinity_bits, f.int)
     lowest, highest = (const(e << f.mantissa, f.int) for e in (2, 2 * f.bias - 2))
+    if less:  # so much that it is never near the highest
+        return apply("max", exponent - const(less << f.mantissa, f.int), lowest)
     return apply("min", apply("max", exponent, lowest), highest)
 
 
@@ -94,9 +100,14 @@ def mul(z: Pair, w: Pair) -> Pair:
 
 
 def div(z: Pair, w: Pair) -> Pair:
-    """z conj(w) / |w|^2 of operands scaled to be near 1; a divisor on an axis divides the parts exactly."""
+    """z conj(w) / |w|^2 of scaled operands; a divisor on an axis divides the parts exactly.
+
+    The divisor is brought near the cube root of the largest number, the dividend near its square: so neither |w|^2 nor
+    a product overflows, and a part far smaller than the other one loses nothing, nor does the quotient that it makes.
+    """
     f = format_of(z[0].dtype)
-    top, bottom = exponent_of(z), exponent_of(w)
+    third = f.bias // 3
+    top, bottom = exponent_of(z, 2 * third - 4), exponent_of(w, third)
     a, b = divided_by_power(z, top)
     c, d = divided_by_power(w, bottom)
     one, zero = const(1.0, a.dtype), const(0.0, a.dtype)
