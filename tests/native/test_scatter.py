@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import itertools
 from typing import Any
 
 import numpy as np
@@ -123,3 +125,94 @@ def test_indices_go_to_the_routine_as_they_are() -> None:
     ):
         analysis = cv.jit(run).lower(*operands).compile().memory_analysis()
         assert analysis.temp_size_in_bytes < N
+
+
+CODES = {"int32": 3, "int64": 4, "uint32": 7, "uint64": 8, "float32": 11, "float64": 12}
+OPERATIONS = {"set": 0, "add": 1, "multiply": 2, "min": 3, "max": 4}
+LEFT_OUT, MOVED, FROM_END, FIRST = range(4)
+FEW = 40_000  # updates: enough for copies of 300 places
+
+
+def some_runs(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Indices that stay for 1 to 40 updates: sixteen of them are now alike and now not."""
+    return np.repeat(rng.integers(0, n, FEW), rng.integers(1, 41, FEW))[:FEW]
+
+
+RUNS = {
+    "mixed": lambda rng, n: rng.integers(0, n, FEW),
+    "rising": lambda rng, n: np.sort(rng.integers(0, n, FEW)),
+    "rising in runs": some_runs,
+    "one place": lambda rng, n: np.full(FEW, n - 1),
+    "bounds of runs": lambda rng, n: np.repeat([-n, -1, 0, n - 1], FEW // 4),
+    "rising from below to above": lambda rng, n: np.sort(rng.integers(-n // 50 - 2, n + 2, FEW)),
+    "a few outside": lambda rng, n: np.where(rng.random(FEW) < 0.01, n, some_runs(rng, n)),
+}
+
+
+@pytest.fixture
+def scatter(native):
+    kind = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 3, *[ctypes.c_int64] * 12)
+    return kind(native.symbols()["cv_scatter"])
+
+
+def at_place(index: np.ndarray, n: int, outside: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which updates are combined, and where."""
+    if outside == MOVED:
+        index = np.clip(index, 0, n - 1)
+    if outside == FROM_END:
+        index = np.where(index < 0, index + n, index)
+    if outside == FIRST:
+        index = np.maximum(index, 0)
+    which = np.flatnonzero((index >= 0) & (index < n))
+    return which, index[which]
+
+
+def rounded_updates(rng: np.random.Generator, name: str, dtype: str) -> np.ndarray:
+    """Updates of which the order shows in the bits, NaN and zeros of both signs where they are chosen from."""
+    if dtype[0] != "f":
+        return rng.integers(0, 2**31, FEW).astype(dtype)
+    if name == "multiply":
+        return rng.uniform(0.9, 1.1, FEW).astype(dtype)
+    update = rng.standard_normal(FEW).astype(dtype)
+    if name != "add":
+        update[rng.random(FEW) < 0.5] = 0.0
+        update[rng.random(FEW) < 0.3] = -0.0
+        update[rng.integers(0, FEW, 3)] = np.nan
+    return update
+
+
+def exact_updates(rng: np.random.Generator, name: str, dtype: str) -> np.ndarray:
+    """Updates whose results are exact in any order."""
+    if name == "multiply":
+        return np.where(rng.random(FEW) < 1e-3, 2, 1).astype(dtype)
+    return rng.integers(0, 9, FEW).astype(dtype)
+
+
+@pytest.mark.parametrize("kind", RUNS)
+@pytest.mark.parametrize("dtype", CODES)
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_runs_of_indices_with_vectors_of_each_length(scatter, each_vectors, name, dtype, kind):
+    """The length of vectors changes no bit, whether indices rise, stay or are mixed, and where they are outside."""
+    rng = np.random.default_rng(4)
+    updates = [make(rng, name, dtype) for make in (exact_updates, rounded_updates)]
+    for n, width, outside in itertools.product((20, 300), (np.int32, np.int64), range(4)):
+        index = RUNS[kind](rng, n).astype(width)
+        which, at = at_place(index, n, outside)
+        sizes = (np.dtype(width).itemsize, FEW, 1, 1, n, 1, 1, 1)
+        for one, (rounded, update) in itertools.product((0, 1), enumerate(updates)):
+            results = []
+            for _ in each_vectors():
+                out = np.ones(n, dtype)
+                addresses = index.ctypes.data, update.ctypes.data, out.ctypes.data
+                scatter(*addresses, CODES[dtype], OPERATIONS[name], outside, one, *sizes)
+                results.append(out)
+            case = f"{n} places, {width.__name__}, outside {outside}, one {one}"
+            assert len({out.tobytes() for out in results}) == 1, case
+            if not rounded:
+                wanted = np.ones(n, dtype)
+                values = np.broadcast_to(update[0], FEW) if one else update
+                if name == "set":
+                    wanted[at] = values[which]
+                else:
+                    COMBINE[name].at(wanted, at, values[which])
+                np.testing.assert_array_equal(results[0], wanted, case)
