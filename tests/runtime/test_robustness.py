@@ -97,6 +97,8 @@ def test_callbacks_in_threads_forks_and_at_exit() -> None:
         for t in threads: t.start()
         for t in threads: t.join()
 
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python's, from 3.12, of forks while threads run
         def fork(_):
             pid = os.fork()
             if pid == 0:
