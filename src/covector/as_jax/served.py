@@ -147,9 +147,8 @@ def _views() -> dict[str, Callable[[], View]]:
         late = {row.name: row.ours for row in INSIDE if row.path == path and row.name}
         made[path] = partial(View, path, {}, late)
         package = path.rpartition(".")[0]
-        while (
-            package != "jax" and "_src" not in package
-        ):  # it has a name more than ours, which `import` puts there
+        # Each package that it is in has a name more than ours, which `import` puts there.
+        while package != "jax" and "_src" not in package:
             made[package] = partial(View, package, {}, {}, "covector" + package.removeprefix("jax"))
             package = package.rpartition(".")[0]
     return made

@@ -37,9 +37,8 @@ class _Listeners:
 
     def __init__(self, name: str):
         self.name = name
-        self.all: tuple[
-            Listener, ...
-        ] = ()  # replaced as a whole: they come and go while others are told
+        # Replaced as a whole: they come and go while others are told.
+        self.all: tuple[Listener, ...] = ()
 
     def tell(self, *what: Any, **kwargs: str | int) -> None:
         for listener in self.all:

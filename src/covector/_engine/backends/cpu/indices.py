@@ -20,7 +20,7 @@ from covector._engine.backends.cpu.instructions import (
     suffix,
     vector,
 )  # fmt: skip
-from covector._engine.backends.cpu.patterns import Places, lanes, places_of, rows
+from covector._engine.backends.cpu.patterns import Places, order_of, places_of, rows
 from covector._engine.backends.cpu.scalars import Emitter
 from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import Buffer, Store, index_values, nodes
@@ -288,13 +288,11 @@ class LoopEmitter(Emitter):
             else:
                 own = self._spread_apart(mask, [p - start for p in places])
                 raw = self.masked_load(address, type_, dtype, own, safe)
-            lanes = ", ".join(
-                f"i32 {p - start if min(p // width, step - 1) == number else n + width}"
+            order = [
+                p - start if min(p // width, step - 1) == number else n + width
                 for n, p in enumerate(places)
-            )
-            picked = self.line(
-                f"shufflevector {type_} {raw}, {type_} {picked}, <{width} x i32> <{lanes}>"
-            )
+            ]
+            picked = self.line(f"shufflevector {type_} {raw}, {type_} {picked}, {order_of(order)}")
         return picked
 
     def _pattern(self, d: Dim) -> Places | None:
@@ -313,7 +311,7 @@ class LoopEmitter(Emitter):
             type_ = memory_type(dtype, count) if count > 1 else f"<1 x {memory_element(dtype)}>"
             address = self.address(buffer, self.scalar_index(d + low))
             raw = self.line(f"load {type_}, ptr {address}, align {dtype.itemsize}")
-            taken = lanes([p - low for p in places])
+            taken = order_of([p - low for p in places])
             return self.line(f"shufflevector {type_} {raw}, {type_} poison, {taken}")
         begins = rows(places, self.frame.target.loops.least_row)
         if begins is None:
@@ -327,7 +325,7 @@ class LoopEmitter(Emitter):
     def _side_by_side(self, parts: list[str], length: int, dtype: np.dtype) -> str:
         """One vector of several."""
         while len(parts) > 1:
-            type_, both = memory_type(dtype, length), lanes(range(2 * length))
+            type_, both = memory_type(dtype, length), order_of(range(2 * length))
             parts = [
                 self.line(f"shufflevector {type_} {a}, {type_} {b}, {both}")
                 for a, b in zip(parts[::2], parts[1::2], strict=True)
@@ -342,9 +340,9 @@ class LoopEmitter(Emitter):
 
     def _mask_at(self, mask: str, places: Sequence[int]) -> str:
         """Of each lane what the mask has at a place; beyond its lanes it has nothing."""
-        lanes, type_ = ", ".join(f"i32 {n}" for n in places), vector("i1", self.width)
+        type_ = vector("i1", self.width)
         return self.line(
-            f"shufflevector {type_} {mask}, {type_} zeroinitializer, <{self.width} x i32> <{lanes}>"
+            f"shufflevector {type_} {mask}, {type_} zeroinitializer, {order_of(places)}"
         )
 
     def _load_one(self, e: Expr, buffer: Buffer, d: Dim) -> str:
@@ -476,7 +474,7 @@ class LoopEmitter(Emitter):
             return False
         dtype, length = buffer.dtype, self.width // len(begins)
         for n, begin in enumerate(begins):
-            taken = lanes(range(n * length, (n + 1) * length))
+            taken = order_of(range(n * length, (n + 1) * length))
             part = self.line(f"shufflevector {type_} {operand}, {type_} poison, {taken}")
             address = self.address(buffer, self.scalar_index(d + begin))
             self._store_vector(memory_type(dtype, length), part, address, dtype, None)
@@ -505,8 +503,7 @@ class LoopEmitter(Emitter):
         width, type_ = self.width, memory_type(buffer.dtype, self.width)
         for begin in (0, width // 2):
             turns = [n for k in range(begin, begin + width // 2) for n in (k, k + width)]
-            lanes = ", ".join(f"i32 {n}" for n in turns)
-            both = f"{type_} {operands[0]}, {type_} {operands[1]}, <{width} x i32> <{lanes}>"
+            both = f"{type_} {operands[0]}, {type_} {operands[1]}, {order_of(turns)}"
             at = self.address(buffer, self.scalar_index(d + 2 * begin))
             pairs = [n % width for n in turns]
             here = self.mask and self._mask_at(self.mask, pairs)

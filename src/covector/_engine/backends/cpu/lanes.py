@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from covector._engine.backends.cpu.frame import Frame
 from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.backends.cpu.instructions import register_type
+from covector._engine.backends.cpu.patterns import order_of
 from covector._engine.ir import scalar
 from covector._engine.ir.kernel import Assign, Fold, Init, Loop, changes, folded_into, walk
 from covector._engine.ir.renaming import Renaming
@@ -90,11 +91,11 @@ def _several(emitter: LoopEmitter, s: Assign, width: int, states: Sequence[State
     half = width // 2
     while half:
         turned = _like(first, "turned")
-        places = ", ".join([f"i32 {(n + half) % width}" for n in range(width)])
+        order = order_of([(n + half) % width for n in range(width)])
         for e, new in zip(first, turned, strict=True):
             type_, operand = lanes.type(e.dtype), lanes.value(e)
             lanes.values[new] = lanes.line(
-                f"shufflevector {type_} {operand}, {type_} poison, <{width} x i32> <{places}>"
+                f"shufflevector {type_} {operand}, {type_} poison, {order}"
             )
         first, half = both(first, turned), half // 2
     totals = _like(first, "total")

@@ -42,6 +42,7 @@ def rows(places: Places, least: int) -> list[int] | None:
     return None
 
 
-def lanes(numbers: Sequence[int]) -> str:
-    """The constant by which a shuffle takes lanes."""
-    return f"<{len(numbers)} x i32> <{', '.join(f'i32 {n}' for n in numbers)}>"
+def order_of(numbers: Sequence[int | None]) -> str:
+    """The constant by which a shuffle takes lanes; any lane where None stands."""
+    taken = ("i32 poison" if n is None else f"i32 {n}" for n in numbers)
+    return f"<{len(numbers)} x i32> <{', '.join(taken)}>"

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from covector._engine.backends.cpu.contents import has_loops
 from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.backends.cpu.instructions import memory_element, memory_type
+from covector._engine.backends.cpu.patterns import order_of
 from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import Assign, Buffer, Fold, Loop, nodes, roots, walk
 from covector._engine.ir.scalar import Expr
@@ -123,15 +124,15 @@ def _merged(
     for n, begin in enumerate(range(0, row, most)):
         first, second = (vectors[n // 2] for vectors in pair)
         order = [(r, c) for r in rows for c in range(begin, begin + most)]
-        lanes = ", ".join(_lane(first, second, width, x) for x in order)
+        taken = order_of([_lane(first, second, width, x) for x in order])
         operand = emitter.line(
-            f"shufflevector {type_} {first.operand}, {type_} {second.operand}, <{width} x i32> <{lanes}>"
+            f"shufflevector {type_} {first.operand}, {type_} {second.operand}, {taken}"
         )
         made.append(_Vector(operand, {x: i for i, x in enumerate(order) if x[1] < row}))
     return made
 
 
-def _lane(first: _Vector, second: _Vector, width: int, x: tuple[int, int]) -> str:
+def _lane(first: _Vector, second: _Vector, width: int, x: tuple[int, int]) -> int | None:
     if x in first.at:
-        return f"i32 {first.at[x]}"
-    return f"i32 {second.at[x] + width}" if x in second.at else "i32 poison"
+        return first.at[x]
+    return second.at[x] + width if x in second.at else None

@@ -15,6 +15,7 @@ import numpy as np
 from covector._engine.backends.base import Target
 from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.backends.cpu.instructions import register_type
+from covector._engine.backends.cpu.patterns import order_of
 from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.kernel import Assign, Buffer, Loop, Store, nodes
 from covector._engine.ir.scalar import Expr
@@ -88,8 +89,8 @@ def fold_lanes(lanes: LoopEmitter, op: str, x: str, dtype: np.dtype) -> str:
     type_, width = register_type(dtype, lanes.width), lanes.width
     step = 1
     while step < width:
-        order = ", ".join(f"i32 {n - step if n >= step else n}" for n in range(width))
-        moved = lanes.line(f"shufflevector {type_} {x}, {type_} poison, <{width} x i32> <{order}>")
+        order = order_of([n - step if n >= step else n for n in range(width)])
+        moved = lanes.line(f"shufflevector {type_} {x}, {type_} poison, {order}")
         both = applied(lanes, op, moved, x, dtype)
         there = ", ".join(f"i1 {str(n >= step).lower()}" for n in range(width))
         x = lanes.line(f"select <{width} x i1> <{there}>, {type_} {both}, {type_} {x}")
