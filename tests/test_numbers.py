@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.test_architecture import PACKAGE, parse, python_files
+from tests.sources import PACKAGE, parse, python_files
 
 # Numbers of modules that decide nothing about a machine, each with its reason. What a machine decides is a field of
 # `Target` (backends/base.py), with the figure that chose it, so that passes run for other machines.
