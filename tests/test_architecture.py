@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/base",
         "__init__ locks jax_names absent public caches jax_flags exact record config exceptions errors unforeseen",
     ),
-    ("_engine/base", "ref_errors belongings events collection tree version depth explained"),
+    ("_engine/base", "ref_errors belongings events collection tree version depth single explained"),
     ("_engine/types", "__init__ dims narrow dtypes conversion mesh sharding layout avals"),
     ("_engine/ir", "__init__ effects program content scalar index kernel builder access renaming"),
     ("_engine/ir", "alike lives sharing steps legal check"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -162,7 +163,16 @@ def colocated_python_class(cls: type[object]) -> type[object]:
 
     class Wrapped:
         def __init__(self, *args: Any, **kwargs: Any):
-            self._make = functools.cache(lambda: cls(*args, **kwargs))
+            made: list[Any] = []
+            making = threading.RLock()
+
+            def make() -> Any:
+                with making:  # the constructor runs once, whichever threads call
+                    if not made:
+                        made.append(cls(*args, **kwargs))
+                    return made[0]
+
+            self._make = make
 
     for name in dir(cls):
         method = getattr(cls, name)

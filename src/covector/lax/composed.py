@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
+from covector._engine.base.single import single
 from covector.lax import collectives, elementwise, indexing, markers, rng, shape, sorting
 from covector.lax.bound import bound_functions
 from covector.lax.operations import Composed
@@ -78,7 +79,7 @@ _TABLE: dict[str, tuple[Callable[..., Any], bool]] = {
 }
 
 
-@cache
+@single
 def composed() -> dict[str, Composed]:
     """All of them, by name."""
     return {

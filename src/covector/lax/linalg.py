@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.locks import import_late
 from covector._engine.base.public import publish
+from covector._engine.base.single import single
 from covector._engine.core.trace import typeof
 from covector._engine.primitives import linalg as la
 from covector._engine.primitives.linalg_orthogonal import HouseholderProduct, Ormqr, Qr
@@ -423,7 +423,7 @@ def _times(factor: Any, x: Any) -> Any:
     return prims.mul(x, constant(factor, x.dtype, x.weak_type))
 
 
-@cache
+@single
 def _symmetric_product_p() -> Composed:
     return Composed("symmetric_product", symmetric_product)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from covector._engine import primitives as prims
+from covector._engine.base.single import single
 from covector._engine.control.call import Call
 from covector._engine.control.cond import Cond
 from covector._engine.control.custom_jvp import CustomJVP
@@ -87,7 +86,7 @@ _JAX_NAMES = {
 }
 
 
-@cache
+@single
 def names() -> dict[str, OpenPrimitive]:
     """All of them, by name."""
     rows = {p.name: p for p in vars(prims).values() if isinstance(p, prims.Elementwise)}

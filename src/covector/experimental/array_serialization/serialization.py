@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import abc
 import asyncio
-import functools
 import os
 import re
 import threading
@@ -21,6 +20,7 @@ from covector._engine.base import errors
 from covector._engine.base.events import record_event_duration_secs
 from covector._engine.base.locks import import_late
 from covector._engine.base.public import publish
+from covector._engine.base.single import single
 from covector._engine.core.trace import Array
 from covector._engine.runtime.device import device_put
 from covector._engine.types import dtypes
@@ -61,7 +61,7 @@ def _tensorstore() -> Any:
         ) from e
 
 
-@functools.cache
+@single
 def _context() -> Any:
     """What all that is written and read shares: so many files at once, and so much memory."""
     return _tensorstore().Context(

@@ -25,6 +25,7 @@ from covector._engine.backends.cpu.library import Library
 from covector._engine.backends.cpu.plan import Plan
 from covector._engine.base.locks import COMPILING, import_late
 from covector._engine.base.record import replace
+from covector._engine.base.single import single
 from covector._engine.core.foreign import routine_symbols
 from covector._engine.ir.program import Program
 from covector._engine.types import dims, dtypes
@@ -69,7 +70,7 @@ def _library_name(blas: object) -> str:
     return blas.get_library(fullname=True)  # type: ignore[attr-defined]
 
 
-@functools.cache
+@single
 def _library(processor: link.Processor, keep: Keep) -> Library:
     """The functions that Programs share."""
     return Library(processor, symbols(), keep)
