@@ -20,7 +20,8 @@ def test_threads_that_ask_at_once_get_the_same_object() -> None:
 
     with ThreadPoolExecutor(2) as threads:
         first, second = threads.map(the, ["a", "a"])
-    assert len(made) == 2 and first is second is the("a")
+    assert len(made) == 2
+    assert first is second is the("a")
 
 
 def test_threads_share_the_functions_of_compiled_programs() -> None:
