@@ -308,3 +308,26 @@ def test_places_in_loops_of_other_lengths_are_others() -> None:
 
     got, _ = covector.jit(f)(cnp.array(np.array([5, 7], u64)))
     np.testing.assert_array_equal(got, [2658862489, 2891351411, 3507258200])
+
+
+@pytest.mark.parametrize("op", ["sum", "max", "argmax", "prod"])
+def test_rows_are_folded_into_the_same_lanes(op: str) -> None:
+    """What lanes of rows fold becomes one value after the last row, not after each."""
+    x = np.random.default_rng(0).integers(1, 3, (20, 80)).astype("f") / 2
+
+    def f(x: Any) -> Any:
+        return getattr(x[:, 3:70], op)()
+
+    text = covector.jit(f).lower(x).compile().as_text("llvm")
+    lines = text.splitlines()
+    loops = [n for n, line in enumerate(lines) if line.endswith(".latch:")]
+    across = [
+        n for n, line in enumerate(lines) if "extractelement" in line or "= call reassoc" in line
+    ]
+    assert op == "argmax" or min(across) > max(loops), text
+    np.testing.assert_allclose(covector.jit(f)(x), getattr(x[:, 3:70], op)(), rtol=1e-5)
+    empty = covector.jit(
+        lambda x: getattr(x[:0, 3:70], op)(**({} if op != "max" else {"initial": -1.0}))
+    )
+    if op != "argmax":
+        np.testing.assert_array_equal(empty(x), {"sum": 0, "prod": 1, "max": -1}[op])
