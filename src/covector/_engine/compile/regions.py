@@ -27,6 +27,7 @@ class Region:
     loops: tuple[tuple[str, Dim], ...] = ()  # variables and extents, the outermost first
     written: Dim | None = None  # where the result lies, of a root that is no fold
     _known: dict[Index, float] = field(default_factory=dict)
+    _crosses: bool | None = None
 
     def repeats(self, place: Index) -> float:
         """How often each element at a place is computed: the runs of loops that do not change it.
@@ -46,19 +47,25 @@ class Region:
 
     def crosses(self, least: int) -> bool:
         """Whether some of what it accesses has rows where other things have columns."""
-        offsets = [] if self.written is None else [self.written]
-        for v, places in self.reads.items():
-            offsets += [ix.flatten(p, v.aval.shape) for p in places if p is not None]
-        return crosses(offsets, self.loops, least)
+        if self._crosses is None:
+            offsets: list[Dim] = []
+            if len(_long(self.loops, least)) > 1:  # else there is nothing to ask
+                offsets += [] if self.written is None else [self.written]
+                for v, places in self.reads.items():
+                    offsets += [ix.flatten(p, v.aval.shape) for p in places if p is not None]
+            self._crosses = crosses(offsets, self.loops, least)
+        return self._crosses
+
+
+def _long(loops: Loops, least: int) -> list[str]:
+    return [name for name, extent in loops if dims.is_true(lambda n=extent: n > least)]
 
 
 def crosses(offsets: Sequence[Dim], loops: Loops, least: int) -> bool:
     """Whether two places move by one element along loops, longer than `least`, by far along that of the other."""
-    names = [name for name, extent in loops if dims.is_true(lambda n=extent: n > least)]
+    names = _long(loops, least)
     found: dict[str, set[str]] = {}  # of what lies along a loop: the others along which it is far
-    if len(names) < 2:
-        return False
-    for d in offsets:
+    for d in offsets if len(names) > 1 else ():
         along = next((n for n in names if ix.coefficient(d, n) == 1), None)
         if along is not None:
             far = {n for n in names if ix.coefficient(d, n) not in (0, 1, None)}
