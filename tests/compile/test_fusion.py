@@ -161,6 +161,29 @@ def test_what_is_broadcast_is_computed_once(
         np.testing.assert_allclose(given, covector.jit(f)(x, b), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("f", "turned"),
+    [
+        (lambda x, y: (x.T * y).sum(), "calls"),
+        (lambda x, y: abs(x - x.T).max(1), "calls"),
+        (lambda x, y: covector.nn.softmax(x.T + y), "calls"),
+        (lambda x, y: covector.nn.softmax(x.T), "tiles"),
+        (lambda x, y: ((z := x.T + y), z.sum(1)), "tiles"),
+        (lambda x, y: (x.T * y.T).sum(0), "nothing"),
+        (lambda x, y: (x[:, :8].T * y[:8]).sum(), "nothing"),
+    ],
+)
+def test_folds_do_not_read_across_rows(f: Callable[..., Any], turned: str) -> None:
+    """What folds would read so is stored as they read it, where rows and columns are long; beside them it has tiles."""
+    x, y = np.random.default_rng(0).standard_normal((2, 60, 60)).astype("f")
+    text = covector.jit(f).lower(x, y).compile().as_text("kernels")
+    assert ("turn(" in text) == (turned != "nothing"), text
+    assert ("turned0[" in text) == (turned == "tiles"), text
+    found, wanted = covector.jit(f)(x, y), f(cnp.asarray(x), cnp.asarray(y))
+    for a, b in zip(covector.tree.leaves(found), covector.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5)
+
+
 def test_a_fold_in_pieces_keeps_the_rows_beside_it() -> None:
     """What is ready before a large fold to few results was never stored."""
     x = np.random.default_rng(0).random((8, 100_000), np.float32)
@@ -285,3 +308,26 @@ def test_places_in_loops_of_other_lengths_are_others() -> None:
 
     got, _ = covector.jit(f)(cnp.array(np.array([5, 7], u64)))
     np.testing.assert_array_equal(got, [2658862489, 2891351411, 3507258200])
+
+
+@pytest.mark.parametrize("op", ["sum", "max", "argmax", "prod"])
+def test_rows_are_folded_into_the_same_lanes(op: str) -> None:
+    """What lanes of rows fold becomes one value after the last row, not after each."""
+    x = np.random.default_rng(0).integers(1, 3, (20, 80)).astype("f") / 2
+
+    def f(x: Any) -> Any:
+        return getattr(x[:, 3:70], op)()
+
+    text = covector.jit(f).lower(x).compile().as_text("llvm")
+    lines = text.splitlines()
+    loops = [n for n, line in enumerate(lines) if line.endswith(".latch:")]
+    across = [
+        n for n, line in enumerate(lines) if "extractelement" in line or "= call reassoc" in line
+    ]
+    assert op == "argmax" or min(across) > max(loops), text
+    np.testing.assert_allclose(covector.jit(f)(x), getattr(x[:, 3:70], op)(), rtol=1e-5)
+    empty = covector.jit(
+        lambda x: getattr(x[:0, 3:70], op)(**({} if op != "max" else {"initial": -1.0}))
+    )
+    if op != "argmax":
+        np.testing.assert_array_equal(empty(x), {"sum": 0, "prod": 1, "max": -1}[op])

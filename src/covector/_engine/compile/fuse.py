@@ -8,7 +8,6 @@ position there; then the value stays in a register.  The check is by asking: the
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +30,7 @@ from covector._engine.compile.places import (
     own_index,
     reads_through,
 )
+from covector._engine.compile.regions import Region, crosses
 from covector._engine.core.families import Folded, Mapped, Movement, View
 from covector._engine.core.primitive import Primitive
 from covector._engine.ir import index as ix
@@ -46,35 +46,6 @@ Shape = tuple[Dim, ...]
 
 # The cost of what is never computed inside a consumer.
 ALONE = 1e9
-
-
-@dataclass(eq=False)
-class Region:
-    """What is computed inside one root: the stored variables that it reads and where; how much it is.
-
-    The places are in terms of the root's own loop variables; None: read as a whole, by an equation that stands alone.
-    """
-
-    reads: dict[Var, set[Index | None]] = field(default_factory=dict)
-    weight: int = 0
-    loops: tuple[tuple[str, Dim], ...] = ()  # variables and extents, the outermost first
-    _known: dict[Index, float] = field(default_factory=dict)
-
-    def repeats(self, place: Index) -> float:
-        """How often each element at a place is computed: the runs of loops that do not change it.
-
-        Those inside all loops that do are none, as what is the same in each run is computed before them.
-        """
-        found = self._known.get(place)
-        if found is None:
-            found, inside = 1.0, False
-            for name, extent in reversed(self.loops):
-                if any(ix.depends(i, name) for i in place):
-                    inside = True
-                elif inside:
-                    found *= extent if isinstance(extent, int) else math.inf
-            self._known[place] = found
-        return found
 
 
 @dataclass(eq=False)
@@ -270,6 +241,9 @@ def fuse(program: Program, job: Job) -> Plan:
     """The plan of a flat Program."""
     choice = _Roots(program, job)
     choice.choose()
+    if job.fuse and (apart := choice.apart()):
+        choice = _Roots(program, job, apart)
+        choice.choose()
     roots, regions = choice.roots, choice.regions
     inlined = {v: e for e in program.eqns for v in e.outputs if v not in roots}
     builder = _Builder(regions, job)
@@ -285,11 +259,12 @@ class _Roots:
     Goes from the results upwards, so that of each variable all places are known at which it is read.
     """
 
-    def __init__(self, program: Program, job: Job):
+    def __init__(self, program: Program, job: Job, apart: frozenset[Var] = frozenset()):
         self.program, self.job, self.explain = program, job, job.explain("fusion")
         self.target, self.limits = job.target, job.target.limits
         self.producer = {v: e for e in program.eqns for v in e.outputs}
-        self.forced = {a for a in program.outputs if isinstance(a, Var)}
+        self.apart_from_folds = apart
+        self.forced = {a for a in program.outputs if isinstance(a, Var)} | apart
         self.prices = Prices(job.target.costs)
         self.costs = _tree_costs(program, job.target, self.prices)
         self.places = Places(program, self.limits)
@@ -310,12 +285,43 @@ class _Roots:
         for v in list(self.wanted):  # the Program's inputs
             self._read(v)
 
+    def apart(self) -> frozenset[Var]:
+        """What folds would read across their rows, if it were not stored as they read it: transpositions."""
+        found, least = set[Var](), self.target.loops.tile
+        for eqn, region in self.regions.items():
+            if not folds(eqn) or not region.crosses(least):
+                continue
+            stack, seen = [*eqn.inputs], set[Atom]()
+            while stack:
+                v = stack.pop()
+                if v in seen or v in self.roots or v not in self.producer:
+                    continue
+                seen.add(v)
+                below = self.producer[v]
+                if self._turns(below, least):
+                    found.add(v)
+                stack += below.inputs
+        return frozenset(found)
+
+    def _turns(self, eqn: Eqn, least: int) -> bool:
+        """Whether rows of an equation's operand are columns of its result."""
+        if not reads_through(eqn):
+            return False
+        shape = eqn.outputs[0].aval.shape
+        index = own_index(shape)
+        offsets = [ix.flatten(index, shape)]
+        for a, (place, _) in self.places.below(eqn, (index, None)):
+            offsets.append(ix.flatten(place, a.aval.shape))
+        return crosses(offsets, [(f"i{n}", size) for n, size in enumerate(shape)], least)
+
     def _why_stored(self, eqn: Eqn) -> str | None:
         """Why an equation's results are stored; None if they are computed inside their consumers."""
         if eqn.effects:
             return "has effects"
         if self.costs[eqn.outputs[0]] == ALONE:
             return "is a fold" if folds(eqn) else "stands alone"
+        if not self.apart_from_folds.isdisjoint(eqn.outputs):
+            return "a fold would read it across its rows"
         if not self.forced.isdisjoint(eqn.outputs):
             return "is a result, or read by what stands alone"
         if not self.job.fuse and not isinstance(eqn.primitive, Movement):
@@ -406,6 +412,7 @@ class _Roots:
             shape = eqn.outputs[0].aval.shape
             index = own_index(shape)
             region.loops = tuple([(f"i{a}", n) for a, n in enumerate(shape)])
+            region.written = ix.flatten(index, shape)
             for a, place in self.places.below(eqn, (index, None)):
                 self._want(a, region, place)
 
@@ -554,6 +561,11 @@ class _Builder:
             index = nest.index_of(eqn)
         if index is None:
             return "the spaces differ"
+        least = self.target.loops.tile
+        if trial.inner and any(
+            trial.is_inner(r) and self.regions[r].crosses(least) for r in (eqn, *nest.roots)
+        ):
+            return "it reads across its rows, which are turned by tiles"
         return self._conflict(eqn, trial, index)
 
     def _conflict(self, eqn: Eqn, nest: Nest, index: Index) -> str | None:

@@ -23,7 +23,7 @@ from covector._engine.backends.cpu.frame import Frame
 from covector._engine.backends.cpu.hoist import invariants
 from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.backends.cpu.instructions import memory_element, vector
-from covector._engine.backends.cpu.lanes import State, folded_together, states_of_nothing
+from covector._engine.backends.cpu.lanes import Kept, State, below, rows_inside
 from covector._engine.backends.cpu.link import Processor
 from covector._engine.backends.cpu.module import ModuleText
 from covector._engine.backends.cpu.packs import Packs, straight
@@ -164,6 +164,7 @@ class StatementWriter(ControlFlow):
         self.module = frame.module
         self.limits = frame.target.limits
         self.emitter = LoopEmitter(frame) if emitter is None else emitter
+        self.kept = Kept(self.emitter)
         self.packs = any(n >= self.limits.packed for n in self.module.uses.values())
         self.fixed: list[Expr] = []  # what was computed in front of the loop that is written now
 
@@ -366,6 +367,10 @@ class StatementWriter(ControlFlow):
         if found is not None and self.emitter.width == 1 and start == "0":
             start = self.running(loop, found, start, stop)
         columns = columns_of(self.emitter, loop) if self.emitter.width > 1 else None
+        rows = rows_inside(loop) if self.emitter.width == 1 else None
+        rows = None if rows in self.kept.states else rows
+        if rows is not None:
+            self.kept.begin(rows)
         if columns is not None:
             for run, known in enumerate(columns):
                 self._once(loop.name, str(run), partial(body, known))
@@ -374,6 +379,8 @@ class StatementWriter(ControlFlow):
                 self._once(loop.name, str(run), body)
         else:
             self._counted(loop.name, start, stop, 1, body)
+        if rows is not None:
+            self.body(self.kept.end(rows))
         self.read_again(changed)
 
     def running(self, loop: Loop, found: Running, start: str, stop: str) -> str:
@@ -440,12 +447,10 @@ class StatementWriter(ControlFlow):
         constant = _constant(start, stop)
         if constant == 0:
             return
-        width, copies, size = (
-            loop.schedule.vector,
-            loop.schedule.unroll,
-            text_size(loop.body, self.limits.call),
-        )
-        states = states_of_nothing(self.frame, loop, width, copies)
+        width, copies = loop.schedule.vector, loop.schedule.unroll
+        size = text_size(loop.body, self.limits.call)
+        lasting = self.kept.states.get(loop)
+        states = lasting or self.kept.begin(loop)
         whole, rest = self._ranges(loop, start, stop, constant, width * copies, size)
         if whole is not None:
             self._counted(
@@ -460,7 +465,8 @@ class StatementWriter(ControlFlow):
             self._counted(
                 loop.name, begin, stop, width, lambda: self._copies(loop, width, states[:1], stop)
             )
-        self.body(folded_together(self.emitter, loop, width, states))
+        if lasting is None:
+            self.body(self.kept.end(loop))
 
     def _ranges(
         self, loop: Loop, start: str, stop: str, constant: int | None, step: int, size: int
@@ -495,7 +501,7 @@ class StatementWriter(ControlFlow):
                 )
                 frame.symbols[name] = at or str(int(base) + n * width)
             if limit is not None:
-                emitter.mask = self._mask(base, limit, width)
+                emitter.mask = below(self.emitter, base, limit, width)
             emitter.take_over(fixed)
             if n == 0 and stops.asks(loop, self.module):
                 self.ask(loop.body)
@@ -505,20 +511,6 @@ class StatementWriter(ControlFlow):
             frame.locals.update(outer)
             frame.symbols[name] = base
             self.emitter.reset(mark)
-
-    def _mask(self, base: str, limit: str, width: int) -> str:
-        """Lanes n with base + n < limit."""
-        if base.isdigit() and limit.isdigit():
-            there = int(limit) - int(base)
-            return f"<{', '.join(f'i1 {str(n < there).lower()}' for n in range(width))}>"
-        left = self.emitter.line(f"sub i64 {limit}, {base}")
-        most = self.emitter.line(f"call i64 @llvm.smin.i64(i64 {left}, i64 {width})")
-        self.module.declare("@llvm.smin.i64", "declare i64 @llvm.smin.i64(i64, i64)")
-        count = self.emitter.line(f"trunc i64 {most} to i32")
-        lanes = LoopEmitter(self.frame, width)
-        spread = lanes.spread(count, "i32")
-        numbers = ", ".join(f"i32 {n}" for n in range(width))
-        return self.emitter.line(f"icmp ult <{width} x i32> <{numbers}>, {spread}")
 
     # -- parallel loops --------------------------------------------------------------------------
 

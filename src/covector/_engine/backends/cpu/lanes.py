@@ -39,6 +39,54 @@ def states_of_nothing(frame: Frame, loop: Loop, width: int, copies: int) -> list
     return states
 
 
+class Kept:
+    """States of lanes, while these fold."""
+
+    def __init__(self, emitter: LoopEmitter):
+        self.states: dict[Loop | None, list[State]] = {}
+        self._emitter = emitter
+
+    def begin(self, loop: Loop) -> list[State]:
+        """States for what a loop with lanes folds: of nothing."""
+        how = loop.schedule
+        found = states_of_nothing(self._emitter.frame, loop, how.vector, how.unroll)
+        self.states[loop] = found
+        return found
+
+    def end(self, loop: Loop) -> list[Fold | Assign]:
+        """What is left to do then."""
+        return folded_together(self._emitter, loop, loop.schedule.vector, self.states.pop(loop))
+
+
+def below(emitter: LoopEmitter, base: str, limit: str, width: int) -> str:
+    """The mask of lanes n with base + n < limit."""
+    if base.isdigit() and limit.isdigit():
+        there = int(limit) - int(base)
+        return f"<{', '.join(f'i1 {str(n < there).lower()}' for n in range(width))}>"
+    left = emitter.line(f"sub i64 {limit}, {base}")
+    most = emitter.line(f"call i64 @llvm.smin.i64(i64 {left}, i64 {width})")
+    emitter.module.declare("@llvm.smin.i64", "declare i64 @llvm.smin.i64(i64, i64)")
+    count = emitter.line(f"trunc i64 {most} to i32")
+    spread = LoopEmitter(emitter.frame, width).spread(count, "i32")
+    numbers = ", ".join(f"i32 {n}" for n in range(width))
+    return emitter.line(f"icmp ult <{width} x i32> <{numbers}>, {spread}")
+
+
+def rows_inside(loop: Loop) -> Loop | None:
+    """The loop with lanes that is all there is in a plain one, whose runs fold into what is outside of both.
+
+    Its states last from row to row: 64 maxima of 64 numbers took twice as long as one of 4,096.
+    """
+    inner = loop
+    while len(inner.body) == 1 and isinstance(inner.body[0], Loop):
+        inner = inner.body[0]
+        if inner.schedule.parallel:
+            return None
+        if inner.schedule.vector > 1:
+            return inner if any(True for s in walk(inner.body) for _ in folded_into(s)) else None
+    return None
+
+
 def folded_together(
     emitter: LoopEmitter, loop: Loop, width: int, states: Sequence[State]
 ) -> list[Fold | Assign]:
