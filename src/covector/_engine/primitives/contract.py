@@ -227,6 +227,10 @@ class DotGeneral(ByRoutine, Folded):
         right = _matrix(rhs, self.rhs_batch, rhs_contract, self.rhs_free(len(rhs)))
         return left, right
 
+    def takes(self, lhs: Shape, rhs: Shape) -> bool:
+        """Whether gemm takes operands of these shapes as they lie."""
+        return None not in self._operands(lhs, rhs)
+
     def _in_order(self) -> tuple[Axes, Axes]:
         """The contracted axes of both operands, in the order of those of the left one."""
         pairs = sorted(zip(self.lhs_contract, self.rhs_contract, strict=True))

@@ -356,7 +356,9 @@ class Conv(Primitive):
     # -- loops -------------------------------------------------------------------------------------
 
     def simplified(self, eqn: Eqn, made_by: MadeBy) -> Sequence[Eqn] | None:
-        """Of what is summed in a wider type, by the routine for that: 16-bit floats as float32."""
+        """A product of matrices; what is summed in a wider type, by the routine for that: 16-bit floats as float32."""
+        if (product := laws.product_for_convolution(self, eqn)) is not None:
+            return product
         (lhs, rhs), (out,) = eqn.inputs, eqn.outputs
         wide = self.accumulator(lhs.aval.dtype)
         if lhs.aval.dtype == out.aval.dtype == wide:
