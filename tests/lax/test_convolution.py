@@ -183,6 +183,41 @@ def test_each_feature_on_its_own(
     same(got, _with_zeros(filled, w, (1, stride), (1, spread), features * made))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("features", [8, 13, 16, 23, 72, 128])
+@pytest.mark.parametrize(
+    ("width", "window", "stride", "pads", "spread"),
+    [(7, 3, 1, (1, 1), 1), (9, 4, 2, (0, 1), 1), (9, 2, 1, (-1, 2), 2), (1, 5, 1, (2, 2), 1)],
+)
+def test_slopes_of_kernels_of_features_on_their_own(
+    dtype: Any,
+    features: int,
+    width: int,
+    window: int,
+    stride: int,
+    pads: tuple[int, int],
+    spread: int,
+) -> None:
+    rng = np.random.default_rng(width)
+    x = rng.integers(-8, 9, (2, 4, width, features)).astype(dtype)
+    w = rng.integers(-8, 9, (3, window, 1, features)).astype(dtype)
+    layout = "NHWC", "HWIO", "NHWC"
+    slides = (1, stride), ((1, 1), pads), (1, 1), (1, spread)
+
+    def convolve(w: Any) -> Any:
+        return lax.conv_general_dilated(x, w, *slides, layout, features)
+
+    out, back = cv.vjp(convolve, cnp.asarray(w))
+    g = rng.integers(-8, 9, out.shape).astype(dtype)
+    around = ((0, 0, 0), (1, 1, 0), (*pads, 0), (0, 0, 0))
+    filled = np.asarray(lax.pad(x, dtype(0), around))
+    wanted = np.zeros(w.shape)
+    for i, j in np.ndindex(3, window):
+        under = filled[:, i : i + 4, j * spread :][:, :, ::stride][:, :, : out.shape[2]]
+        wanted[i, j, 0] = (under * g).sum((0, 1, 2))
+    same(back(cnp.asarray(g))[0], wanted)
+
+
 @pytest.mark.parametrize("last", [True, False])
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize(

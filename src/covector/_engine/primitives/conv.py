@@ -208,7 +208,7 @@ class Conv(Primitive):
             (self.batch_group_count, made, "the kernel's output features"),
             (self.batch_group_count, batch, "the batch"),
         ):
-            if dims_differ(sizes.mod(n, count), 0):
+            if sizes.is_true(lambda n=n, count=count: sizes.mod(n, count) != 0):
                 raise errors.ShapeError(
                     f"{self.name} {what}{errors.at_user_line()}: {n}, {whose}, is no multiple of the {count} groups"
                 )
@@ -405,6 +405,7 @@ class Conv(Primitive):
         return (
             sizes.is_true(lambda: made >= FEW_FEATURES)
             or self._is_depthwise(rhs.shape, made)
+            or self._is_kernel_slope(lhs.shape, made)
             or (self.groups == 1 and sizes.is_true(lambda: taken >= FEW_FEATURES))
         )
 
@@ -421,15 +422,20 @@ class Conv(Primitive):
     def _is_depthwise(self, kernel: Shape, made: Dim) -> bool:
         """Whether results are made of a feature each, or pairs of a pair, and all features lie side by side."""
         numbers, groups = self.dimension_numbers, self.feature_group_count
-        last = len(kernel) - 1
-        if numbers.lhs_spec[1] != last or numbers.out_spec[1] != last:
-            return False
-        if any(n != 1 for n in self.lhs_dilation):
+        sides, last = (numbers.lhs_spec[1], numbers.out_spec[1]), len(kernel) - 1
+        if any(a != last for a in sides) or any(n != 1 for n in self.lhs_dilation):
             return False
         taken = kernel[numbers.rhs_spec[1]]
         return sizes.is_true(
             lambda: (taken == 1 or made == taken == 2) and groups * made >= FEW_GROUPS
         )
+
+    def _is_kernel_slope(self, lhs: Shape, made: Dim) -> bool:
+        """Whether it is the slope of the kernel of a depthwise one, with features side by side everywhere."""
+        numbers, groups, last = self.dimension_numbers, self.batch_group_count, len(lhs) - 1
+        sides = numbers.lhs_spec[0], numbers.rhs_spec[0], numbers.out_spec[1]
+        plain = all(a == last for a in sides) and all(n == 1 for n in self.lhs_dilation)
+        return plain and sizes.is_true(lambda: made == 1 and lhs[-1] == groups >= FEW_GROUPS)
 
     def _numbers(self, lhs: Shape, rhs: Shape, out: Shape) -> list[Dim]:
         """The routine's parameters, in the order of `Convolution` in the native core."""
@@ -538,11 +544,6 @@ class Conv(Primitive):
                 index.append(b.variable("o", extent))
                 loops.append((index[-1], extent))
         return tuple(index), loops, group
-
-
-def dims_differ(x: Dim, y: Dim) -> bool:
-    """Whether two sizes are known to differ."""
-    return sizes.is_true(lambda: x != y)
 
 
 def _placed(spec: Axes, values: Sequence[Dim]) -> Index:
