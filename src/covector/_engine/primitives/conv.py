@@ -566,9 +566,7 @@ def _product(x: Scalar, y: Scalar, wide: np.dtype) -> Iterator[Expr]:
 
 
 def _finished(total: Sequence[Expr], dtype: np.dtype) -> Scalar:
-    if len(total) == 2:
-        return total[0], total[1]
-    return scalar.convert(total[0], dtype)
+    return (total[0], total[1]) if len(total) == 2 else scalar.convert(total[0], dtype)
 
 
 def _exchanged(spec: Axes) -> Axes:
