@@ -33,6 +33,7 @@ NUMBERS = {
     ("control/unwind", "MOST_STEPS"): "how much memory a gradient may take is the same everywhere",
     ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
     ("core/reach", "MOST"): "of a search: where there is more to look at, the rule is run to see",
+    ("primitives/contract", "SMALL"): "before there is a target: laws ask for none",
     ("primitives/contract", "USES"): "before there is a target: laws ask for none",
     ("primitives/conv", "AXES"): "of the ABI: the spatial axes of the routine of convolutions",
     (

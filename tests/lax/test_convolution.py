@@ -183,6 +183,79 @@ def test_each_feature_on_its_own(
     same(got, _with_zeros(filled, w, (1, stride), (1, spread), features * made))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("features", [8, 13, 16, 23, 72, 128])
+@pytest.mark.parametrize(
+    ("width", "window", "stride", "pads", "spread"),
+    [(7, 3, 1, (1, 1), 1), (9, 4, 2, (0, 1), 1), (9, 2, 1, (-1, 2), 2), (1, 5, 1, (2, 2), 1)],
+)
+def test_slopes_of_kernels_of_features_on_their_own(
+    dtype: Any,
+    features: int,
+    width: int,
+    window: int,
+    stride: int,
+    pads: tuple[int, int],
+    spread: int,
+) -> None:
+    rng = np.random.default_rng(width)
+    x = rng.integers(-8, 9, (2, 4, width, features)).astype(dtype)
+    w = rng.integers(-8, 9, (3, window, 1, features)).astype(dtype)
+    layout = "NHWC", "HWIO", "NHWC"
+    slides = (1, stride), ((1, 1), pads), (1, 1), (1, spread)
+
+    def convolve(w: Any) -> Any:
+        return lax.conv_general_dilated(x, w, *slides, layout, features)
+
+    out, back = cv.vjp(convolve, cnp.asarray(w))
+    g = rng.integers(-8, 9, out.shape).astype(dtype)
+    around = ((0, 0, 0), (1, 1, 0), (*pads, 0), (0, 0, 0))
+    filled = np.asarray(lax.pad(x, dtype(0), around))
+    wanted = np.zeros(w.shape)
+    for i, j in np.ndindex(3, window):
+        under = filled[:, i : i + 4, j * spread :][:, :, ::stride][:, :, : out.shape[2]]
+        wanted[i, j, 0] = (under * g).sum((0, 1, 2))
+    same(back(cnp.asarray(g))[0], wanted)
+
+
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(
+    ("size", "window"),
+    [((5, 6), (1, 1)), ((5, 6), (5, 6)), ((5, 6), (1, 6)), ((1, 6), (1, 1)), ((1, 1), (1, 1))],
+)
+def test_products_of_matrices(
+    size: tuple[int, int], window: tuple[int, int], batch: int, last: bool
+) -> None:
+    """Where the kernel is one place along an axis, or meets all elements at once: values, and both slopes."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(-5, 6, (batch, *size, 40)).astype(np.float32)
+    w = rng.integers(-5, 6, (*window, 40, 48)).astype(np.float32)
+    wanted = _with_zeros(x, w, (1, 1), (1, 1), 1)
+    g = rng.integers(-5, 6, wanted.shape).astype(np.float32)
+    slope_x, slope_w = np.zeros(x.shape), np.zeros(w.shape)
+    for i, j in np.ndindex(*window):
+        under = np.s_[:, i : i + wanted.shape[1], j : j + wanted.shape[2]]
+        slope_w[i, j] = np.einsum("nhwc,nhwo->co", x[under], g)
+        slope_x[under] += g @ w[i, j].T
+    layout = ("NHWC", "HWIO", "NHWC") if last else ("NCHW", "OIHW", "NCHW")
+
+    def convolve(x: Any, w: Any) -> Any:
+        return lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=layout)
+
+    def slopes(x: Any, w: Any, g: Any) -> Any:
+        return cv.vjp(convolve, x, w)[1](g)
+
+    def laid(image: np.ndarray) -> np.ndarray:
+        return image if last else np.moveaxis(image, 3, 1)
+
+    kernel = w if last else np.transpose(w, (3, 2, 0, 1))
+    same(cv.jit(convolve)(laid(x), kernel), laid(wanted))
+    got_x, got_w = cv.jit(slopes)(laid(x), kernel, laid(g))
+    same(got_x, laid(slope_x))
+    same(got_w, slope_w if last else np.transpose(slope_w, (3, 2, 0, 1)))
+
+
 EMPTY = [
     *[
         ((n, i, h, 8), (o, i, k, 3))

@@ -8,6 +8,7 @@
 
 #include "runtime/conv_depthwise.h"
 #include "runtime/conv_gathering.h"
+#include "runtime/conv_kernel_slope.h"
 #include "runtime/conv_sliding.h"
 #include "runtime/conv_zeros.h"
 #include "runtime/status.h"
@@ -85,6 +86,8 @@ int32_t convolve(const T* lhs, const T* rhs, T* out, const int64_t* numbers) {
         bool good = true;
         if (apart) {
             good = convolve_depthwise(conv, lhs, rhs, out);
+        } else if (is_kernel_slope(conv)) {
+            good = find_kernel_slope(conv, lhs, rhs, out);
         } else if (kernels == nullptr) {
             convolve_plainly(conv, lhs, rhs, out);
         } else {

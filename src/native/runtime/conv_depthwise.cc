@@ -67,14 +67,6 @@ struct RowKernel {
     void (*run_groups)(const Row<T>& row);  // of several features; null where it is not worth it
 };
 
-// Loads or stores a vector, or so many of its elements.
-template <bool kWhole, typename T>
-CV_INLINE Vector<T> load_some(const T* from, int64_t some) {
-    Vector<T> x{};
-    std::memcpy(&x, from, kWhole ? sizeof x : static_cast<size_t>(some) * sizeof(T));
-    return x;
-}
-
 // Features that are made at once: some vectors of them, or a part of one.
 template <int kVectors, bool kWhole, bool kOne, typename T>
 struct Features {

@@ -61,12 +61,33 @@ CV_INLINE void turn_bytes(const uint8_t* from, const int64_t* rows, uint8_t* to,
     CV_UNROLL for (int i = 0; i < n; ++i) std::memcpy(to + columns[i], &v[i], n);
 }
 
+// Squares of four elements of 16 bytes: a round exchanges pairs of them.
+template <bool kHigh>
+CV_INLINE Vector<uint64_t> zip_wide(const Vector<uint64_t>& x, const Vector<uint64_t>& y) {
+    if constexpr (kHigh) return __builtin_shuffle(x, y, Vector<uint64_t>{4, 5, 12, 13, 6, 7, 14, 15});
+    return __builtin_shuffle(x, y, Vector<uint64_t>{0, 1, 8, 9, 2, 3, 10, 11});
+}
+
+CV_INLINE void turn_wide(const Wide* from, const int64_t* rows, Wide* to, const int64_t* columns) {
+    constexpr int n = kSide<Wide>;
+    Vector<uint64_t> v[n];
+    CV_UNROLL for (int i = 0; i < n; ++i) v[i] = load(reinterpret_cast<const uint64_t*>(from + rows[i]));
+    CV_UNROLL for (int round = 1; round < n; round *= 2) {
+        const Vector<uint64_t> mixed[n] = {zip_wide<false>(v[0], v[2]), zip_wide<true>(v[0], v[2]),
+                                           zip_wide<false>(v[1], v[3]), zip_wide<true>(v[1], v[3])};
+        CV_UNROLL for (int i = 0; i < n; ++i) v[i] = mixed[i];
+    }
+    CV_UNROLL for (int i = 0; i < n; ++i) store<uint64_t>(reinterpret_cast<uint64_t*>(to + columns[i]), v[i]);
+}
+
 // A square of a vector by a vector. Those of 16 bits are turned as pairs of them: two rows make words of even
 // columns, and words of odd ones.
 template <typename T>
 CV_INLINE void turn_block(const T* from, const int64_t* rows, T* to, const int64_t* columns) {
     if constexpr (sizeof(T) == 1) {
         turn_bytes(from, rows, to, columns);
+    } else if constexpr (sizeof(T) == sizeof(Wide)) {
+        turn_wide(from, rows, to, columns);
     } else if constexpr (sizeof(T) == 2) {
         constexpr int n = kLanes<uint32_t>;
         Vector<uint32_t> even[n], odd[n];
@@ -130,7 +151,7 @@ using Part = void (*)(const Turn& t, int64_t row, int64_t rows, int64_t column, 
     struct Name {                                                                                \
         attributes static void part(const Turn& t, int64_t row, int64_t rows, int64_t column,    \
                                     int64_t columns) {                                           \
-            turn_part<T, sizeof(T) == 1 || (bytes == 64 && sizeof(T) <= 8)>(t, row, rows, column, columns);                            \
+            turn_part<T, sizeof(T) == 1 || bytes == kVectorBytes>(t, row, rows, column, columns);    \
         }                                                                                        \
     };
 CV_VARIANTS(CV_PARTS)

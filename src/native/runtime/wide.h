@@ -30,6 +30,14 @@ CV_INLINE Vector<T> load(const T* from) {
     return v;
 }
 
+// A vector, or so many of its elements, before zeros.
+template <bool kWhole, typename T>
+CV_INLINE Vector<T> load_some(const T* from, int64_t some) {
+    Vector<T> x{};
+    std::memcpy(&x, from, kWhole ? sizeof x : static_cast<size_t>(some) * sizeof(T));
+    return x;
+}
+
 template <typename T>
 CV_INLINE void store(T* to, Vector<T> v) {
     std::memcpy(to, &v, sizeof v);

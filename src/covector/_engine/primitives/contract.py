@@ -39,6 +39,7 @@ __all__ = ["GEMM", "DotGeneral"]
 USES = (
     16  # of each element of 16-bit floats, from which on converting all of them first is worth it
 )
+SMALL = 32**3  # multiply-adds of one of a batch of products, for which putting elements into pairs takes as long
 Axes = tuple[int, ...]
 Shape = tuple[Dim, ...]
 
@@ -136,13 +137,19 @@ class DotGeneral(ByRoutine, Folded):
         wide = self.accumulator(lhs.dtype)
         if wide not in GEMM or lhs.dtype == rhs.dtype == eqn.outputs[0].aval.dtype == wide:
             return None
-        if not self._is_worth_it(lhs, rhs) or self._takes_pairs(lhs):
+        by_pairs = lhs.dtype == dtypes.bfloat16 and not self._are_small((lhs, rhs))
+        if not self._is_worth_it(lhs, rhs) or (by_pairs and self._takes_pairs(lhs)):
             return None
-        if lhs.dtype == dtypes.bfloat16 and wide == dtypes.float32:
+        if by_pairs and wide == dtypes.float32:
             steps = laws.Rewriting(eqn)
             product = steps(replace(self, preferred=wide), *eqn.inputs)
             return steps.end(prims.Convert(eqn.outputs[0].aval.dtype), product)
         return laws.converted(eqn, replace(self, preferred=None), wide)
+
+    def _are_small(self, avals: Types) -> bool:
+        """Whether it is a batch of small products."""
+        shape, batch = self.space(avals)[0], len(self.lhs_batch)
+        return batch > 0 and sizes.is_true(lambda: sizes.product(shape[batch:]) <= SMALL)
 
     def _takes_pairs(self, lhs: ShapedArray) -> bool:
         """Whether this is what the routine for pairs of bfloat16 computes."""
@@ -226,6 +233,10 @@ class DotGeneral(ByRoutine, Folded):
         left = _matrix(lhs, self.lhs_batch, self.lhs_free(len(lhs)), lhs_contract)
         right = _matrix(rhs, self.rhs_batch, rhs_contract, self.rhs_free(len(rhs)))
         return left, right
+
+    def takes(self, lhs: Shape, rhs: Shape) -> bool:
+        """Whether gemm takes operands of these shapes as they lie."""
+        return None not in self._operands(lhs, rhs)
 
     def _in_order(self) -> tuple[Axes, Axes]:
         """The contracted axes of both operands, in the order of those of the left one."""

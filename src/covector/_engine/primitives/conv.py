@@ -208,7 +208,7 @@ class Conv(Primitive):
             (self.batch_group_count, made, "the kernel's output features"),
             (self.batch_group_count, batch, "the batch"),
         ):
-            if dims_differ(sizes.mod(n, count), 0):
+            if sizes.is_true(lambda n=n, count=count: sizes.mod(n, count) != 0):
                 raise errors.ShapeError(
                     f"{self.name} {what}{errors.at_user_line()}: {n}, {whose}, is no multiple of the {count} groups"
                 )
@@ -356,7 +356,9 @@ class Conv(Primitive):
     # -- loops -------------------------------------------------------------------------------------
 
     def simplified(self, eqn: Eqn, made_by: MadeBy) -> Sequence[Eqn] | None:
-        """Of what is summed in a wider type, by the routine for that: 16-bit floats as float32."""
+        """A product of matrices; what is summed in a wider type, by the routine for that: 16-bit floats as float32."""
+        if (product := laws.product_for_convolution(self, eqn)) is not None:
+            return product
         (lhs, rhs), (out,) = eqn.inputs, eqn.outputs
         wide = self.accumulator(lhs.aval.dtype)
         if lhs.aval.dtype == out.aval.dtype == wide:
@@ -403,6 +405,7 @@ class Conv(Primitive):
         return (
             sizes.is_true(lambda: made >= FEW_FEATURES)
             or self._is_depthwise(rhs.shape, made)
+            or self._is_kernel_slope(lhs.shape, made)
             or (self.groups == 1 and sizes.is_true(lambda: taken >= FEW_FEATURES))
         )
 
@@ -419,15 +422,20 @@ class Conv(Primitive):
     def _is_depthwise(self, kernel: Shape, made: Dim) -> bool:
         """Whether results are made of a feature each, or pairs of a pair, and all features lie side by side."""
         numbers, groups = self.dimension_numbers, self.feature_group_count
-        last = len(kernel) - 1
-        if numbers.lhs_spec[1] != last or numbers.out_spec[1] != last:
-            return False
-        if any(n != 1 for n in self.lhs_dilation):
+        sides, last = (numbers.lhs_spec[1], numbers.out_spec[1]), len(kernel) - 1
+        if any(a != last for a in sides) or any(n != 1 for n in self.lhs_dilation):
             return False
         taken = kernel[numbers.rhs_spec[1]]
         return sizes.is_true(
             lambda: (taken == 1 or made == taken == 2) and groups * made >= FEW_GROUPS
         )
+
+    def _is_kernel_slope(self, lhs: Shape, made: Dim) -> bool:
+        """Whether it is the slope of the kernel of a depthwise one, with features side by side everywhere."""
+        numbers, groups, last = self.dimension_numbers, self.batch_group_count, len(lhs) - 1
+        sides = numbers.lhs_spec[0], numbers.rhs_spec[0], numbers.out_spec[1]
+        plain = all(a == last for a in sides) and all(n == 1 for n in self.lhs_dilation)
+        return plain and sizes.is_true(lambda: made == 1 and lhs[-1] == groups >= FEW_GROUPS)
 
     def _numbers(self, lhs: Shape, rhs: Shape, out: Shape) -> list[Dim]:
         """The routine's parameters, in the order of `Convolution` in the native core."""
@@ -538,11 +546,6 @@ class Conv(Primitive):
         return tuple(index), loops, group
 
 
-def dims_differ(x: Dim, y: Dim) -> bool:
-    """Whether two sizes are known to differ."""
-    return sizes.is_true(lambda: x != y)
-
-
 def _placed(spec: Axes, values: Sequence[Dim]) -> Index:
     """The index that has these values on these axes."""
     index: list[Dim] = [0] * len(spec)
@@ -563,9 +566,7 @@ def _product(x: Scalar, y: Scalar, wide: np.dtype) -> Iterator[Expr]:
 
 
 def _finished(total: Sequence[Expr], dtype: np.dtype) -> Scalar:
-    if len(total) == 2:
-        return total[0], total[1]
-    return scalar.convert(total[0], dtype)
+    return (total[0], total[1]) if len(total) == 2 else scalar.convert(total[0], dtype)
 
 
 def _exchanged(spec: Axes) -> Axes:

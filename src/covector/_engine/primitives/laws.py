@@ -16,6 +16,7 @@ from covector._engine.base.record import replace
 from covector._engine.core.primitive import MadeBy, Primitive
 from covector._engine.ir.program import Atom, Eqn, Literal, Var
 from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
 
 P = TypeVar("P", bound=Primitive)
 
@@ -240,6 +241,54 @@ def product(self: Any, eqn: Eqn, made_by: MadeBy) -> Eqn | Sequence[Eqn] | None:
     """What a product of matrices is in a simpler way."""
     found = product_without_sum(self, eqn)
     return product_of_permuted(self, eqn, made_by) if found is None else found
+
+
+def product_for_convolution(self: Any, eqn: Eqn) -> Sequence[Eqn] | None:
+    """The product of matrices that a convolution is where each axis of the kernel is one place, or meets all at once.
+
+    None if it is none, or if an operand or the result would have to be copied for it.
+    """
+    (lhs, rhs), (out,) = [[x.aval for x in side] for side in (eqn.inputs, eqn.outputs)]
+    axes = _contracted(self, lhs, rhs, out)
+    if axes is None:
+        return None
+    numbers = self.dimension_numbers
+    results = dict(zip(numbers.lhs_spec, numbers.out_spec, strict=True))
+    free = [results[a] for a in range(lhs.ndim) if a not in axes]
+    made, kernel_made = numbers.out_spec[1], numbers.rhs_spec[0]
+    kept = [k for k in range(rhs.ndim) if k == kernel_made or k in axes.values()]
+    pairs = [(a, kept.index(k)) for a, k in axes.items()]
+    steps = Rewriting(eqn)
+    kernel = steps(prims.Reshape(tuple([rhs.shape[k] for k in kept])), eqn.inputs[1])
+    for left, right, order, contract in (
+        (eqn.inputs[0], kernel, [*free, made], tuple(zip(*pairs, strict=True))),
+        (kernel, eqn.inputs[0], [made, *free], tuple(zip(*pairs, strict=True))[::-1]),
+    ):
+        places = [a for a in order if out.shape[a] != 1]
+        product = prims.DotGeneral(*contract, preferred=self.preferred_element_type)
+        if places == sorted(places) and product.takes(left.aval.shape, right.aval.shape):
+            return steps.end(prims.Reshape(out.shape), steps(product, left, right))
+    return None
+
+
+def _contracted(
+    self: Any, lhs: ShapedArray, rhs: ShapedArray, out: ShapedArray
+) -> dict[int, int] | None:
+    """The axes of lhs that a product contracts, with those of the kernel; None if this is no product."""
+    numbers, lengths = self.dimension_numbers, (*lhs.shape, *rhs.shape, *out.shape)
+    known = all(isinstance(n, int) and n > 0 for n in lengths)
+    if self.groups > 1 or lhs.dtype == dtypes.bool_ or not known:
+        return None
+    axes = {numbers.lhs_spec[1]: numbers.rhs_spec[1]}
+    slides = self.slides(lhs.shape, rhs.shape)
+    for s, a, k in zip(slides, numbers.lhs_spec[2:], numbers.rhs_spec[2:], strict=True):
+        if (s.low, s.high, s.base) != (0, 0, 1):
+            return None
+        if s.window == s.size > 1 == s.spread:
+            axes[a] = k
+        elif s.window != 1 or s.stride != 1:
+            return None
+    return axes
 
 
 def product_without_sum(self: Any, eqn: Eqn) -> Sequence[Eqn] | None:
