@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from covector._engine.backends.base import Target
-from covector._engine.ir import scalar
-from covector._engine.ir import index as ix
+from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.access import from_data
 from covector._engine.ir.kernel import (
     Assign,
