@@ -511,12 +511,14 @@ class Choice:
             isinstance(step, Tile) for step, _ in self.steps
         ):  # wider than its rows are vectors half empty
             most = min(most, self.target.loops.tile)
-        count = max(min(most, _covering(extent)), 2)
         nest = self.survey.nest
         filled = any(isinstance(step, Fill) for step, _ in self.steps)
         below = loop.name not in self.outer or nest.folded or nest.assigned or filled
         if below and size <= self.target.limits.body:
             copies = self.target.loops.unroll
+        elif size <= self.target.loops.gathering and self.survey.gathers(loop.name):
+            most = min(self.target.loops.gathered * most, self.target.most_lanes)
+        count = max(min(most, _covering(extent)), 2)
         while copies > 1 and isinstance(extent, int) and extent < count * copies:
             copies //= 2
         return Schedule(vector=count, unroll=copies)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from covector._engine.backends.base import Target
-from covector._engine.ir import scalar
+from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.access import from_data
 from covector._engine.ir.kernel import (
     Assign,
@@ -71,6 +71,7 @@ class Survey:
     def __init__(self, nest: Loop, target: Target):
         self.target = target
         self.places: list[Dim] = []
+        self._gathered: list[Dim] = []
         self.others: list[Dim] = []
         self.private: list[Dim] = []  # places in private buffers
         self.loops: list[Facts] = []  # outer before inner
@@ -184,6 +185,8 @@ class Survey:
             if op == "load":
                 buffer, place = e.attr  # type: ignore[misc]
                 self.places.append(place)
+                if from_data(place):
+                    self._gathered.append(place)
                 if buffer.kind == "local" and not from_data(place):
                     self.private.append(place)
                 self._data(place, facts)
@@ -203,6 +206,10 @@ class Survey:
         facts.size += size
         facts.lanes = lanes
         return int(cost * self._operation * TICKS)
+
+    def gathers(self, variable: str) -> bool:
+        """Whether elements are read at places from data that differ in the runs of a loop."""
+        return any(ix.coefficient(place, variable) is None for place in self._gathered)
 
     def _data(self, place: Dim, facts: Facts) -> None:
         """What a place that comes from data is computed from: it is no reason for fewer lanes."""
