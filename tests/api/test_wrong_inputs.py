@@ -191,3 +191,32 @@ def test_a_donated_array() -> None:
             RuntimeError, match=r"float32\[5\] was donated .* use the call's result"
         ):
             use()
+
+
+REFUSED_OF_AN_ELEMENT: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
+    "qr": (lax.linalg.qr, (3,)),
+    "svd": (lax.linalg.svd, (3,)),
+    "lu": (lax.linalg.lu, (3,)),
+    "cholesky": (lax.linalg.cholesky, (3,)),
+    "triangular_solve": (lambda a: lax.linalg.triangular_solve(a, cnp.ones((4, 2))), (4,)),
+    "concatenate": (lambda a: lax.concatenate([a, a[:2, :2]], 0), (3, 4)),
+    "reshape": (lambda a: lax.reshape(a, (7,)), (3, 4)),
+    "slice": (lambda a: lax.slice(a, (0, 0), (9, 9)), (3, 4)),
+    "transpose": (lambda a: lax.transpose(a, (0,)), (3, 4)),
+    "pad": (lambda a: lax.pad(a, a[0, 0].astype("int32"), ((0, 0, 0), (0, 0, 0))), (3, 4)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_OF_AN_ELEMENT)
+def test_a_batch_takes_what_its_elements_take(name: str) -> None:
+    """A batch of vectors is no matrix; and messages have the shapes of elements, that the user wrote."""
+    f, shape = REFUSED_OF_AN_ELEMENT[name]
+    x = cnp.ones((2, 3, *shape))
+    with pytest.raises((TypeError, ValueError)) as refused:
+        f(x[0, 0])
+    batch = cv.vmap(cv.vmap(f))
+    for g in (batch, cv.jit(batch), lambda x: cv.jvp(batch, (x,), (x,))):
+        with pytest.raises(refused.type) as error:
+            g(x)
+        ours, theirs = (str(e.value).partition(" (at")[0] for e in (error, refused))
+        assert ours == theirs

@@ -101,6 +101,9 @@ class BatchTrace(Trace):
         name = self.axis_name
         if not live and (name is None or name not in primitive.axis_names):
             return parent.process(primitive, args)
+        if not (primitive.online or primitive.has_programs or primitive.axis_names):
+            # What is no call for an element could be one for the batch: a batch of vectors is a matrix.
+            primitive.type(*[typeof(x) for x in args])
         before = _state.trace
         _state.trace = parent
         try:
