@@ -1,17 +1,22 @@
-"""The architecture, executed: the order of the files, their sizes, their docstrings."""
+"""The architecture, executed: the order of the files, and who may know of whom."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "src" / "covector"
+from tests.sources import (
+    PACKAGE,
+    ROOT,
+    by_name,
+    called,
+    for_types,
+    imports,
+    label,
+    labels,
+    parse,
+    python_files,
+)
 
 # The order of the files is the architecture: a file may import only files above it. A row is a
 # folder and its files, top first; "" is the package. A new file goes where its imports allow.
@@ -83,7 +88,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/api",
         "arguments references callbacks debugger prefixes pullback pushforward derivatives jacobians options stages",
     ),
-    ("_engine/api", "jit fwd_and_bwd transforms sharded meshes modes pictures array_classes"),
+    (
+        "_engine/api",
+        "jit vmappable fwd_and_bwd transforms sharded meshes modes pictures array_classes",
+    ),
     ("_engine/api", "rules custom checkpoint"),
     ("_engine/api", "evaluation closures implicit custom_vmap taylor checkify"),
     ("", "errors sharding tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
@@ -254,129 +262,16 @@ BY_NAME = {
     ): "by the flag `backend`",
 }
 
-# The extension module is below everything, and imports nothing of ours.
-FREE = "covector._engine._native"
-
 # Third-party packages that may be imported inside a function, each with its reason.
 LAZY: dict[str, str] = {
     "llvmlite": "loads LLVM, which a program from the cache of compiled code does not need",
     "logging": "is 2 % of `import covector`, and needed only when something is logged",
 }
 
-MAX_FILE_LINES = 600
-MAX_FUNCTION_LINES = 80
-
 
 def floor_order() -> list[str]:
     """The files of `FLOORS` in their order, as paths without the ending."""
     return [f"{folder}/{name}".lstrip("/") for folder, names in FLOORS for name in names.split()]
-
-
-def python_files(*folders: str) -> list[Path]:
-    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
-
-
-def label(path: Path) -> str:
-    """A file of the package as `FLOORS` names it."""
-    return path.relative_to(PACKAGE).with_suffix("").as_posix()
-
-
-@cache
-def parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), str(path))
-
-
-@cache
-def labels() -> frozenset[str]:
-    return frozenset(label(path) for path in python_files("src/covector"))
-
-
-def resolve(module: str, name: str | None = None) -> str | None:
-    """The file that `import module` or `from module import name` reads; None if it is not ours."""
-    parts = module.split(".")
-    if parts[0] != "covector" or FREE in (module, f"{module}.{name}"):
-        return None
-    for tail in ([name] if name else []), []:
-        path = "/".join([*parts[1:], *tail])
-        for candidate in (path, f"{path}/__init__".lstrip("/")):
-            if candidate in labels():
-                return candidate
-    return f"{module}.{name}" if name else module  # a name that no file of ours has: reported
-
-
-def called(node: ast.Call) -> str:
-    """The last name of what is called, if it has one."""
-    func = node.func
-    return func.id if isinstance(func, ast.Name) else getattr(func, "attr", "")
-
-
-def by_name(path: Path) -> Iterator[tuple[str, int]]:
-    """The modules that a file imports by name, with their lines.
-
-    In a file that does so every string that could name a module of ours is taken for one: it may be in a table.
-    """
-    if "import_late" not in path.read_text():
-        return
-    calls = [
-        node
-        for node in ast.walk(parse(path))
-        if isinstance(node, ast.Call) and called(node).strip("_") == "import_late"
-    ]
-    for call in calls:
-        name = call.args[0]
-        if isinstance(name, ast.Constant):
-            yield str(name.value), call.lineno
-        elif isinstance(name, ast.JoinedStr):
-            parts = [v.value if isinstance(v, ast.Constant) else "{}" for v in name.values]
-            yield "".join(map(str, parts)), call.lineno
-        else:
-            yield from (
-                (node.value, node.lineno)
-                for node in ast.walk(parse(path))
-                if isinstance(node, ast.Constant)
-                and isinstance(node.value, str)
-                and re.fullmatch(r"covector(\.\w+)+", node.value)
-            )
-
-
-def imports(path: Path) -> Iterator[tuple[str, int]]:
-    """The files of ours that a file imports, at any depth of nesting and by name, with their lines."""
-    for module, line in by_name(path):
-        if "{}" in module:
-            prefix = module.partition("{}")[0].removeprefix("covector.").replace(".", "/")
-            targets = [t for t in labels() if re.fullmatch(rf"{prefix}\w+(/__init__)?", t)]
-            yield from ((t, line) for t in targets if t != label(path))
-        elif (target := resolve(module)) is not None:
-            yield target, line
-    package = ["covector", *path.relative_to(PACKAGE).parent.parts]
-    for node in ast.walk(parse(path)):
-        if isinstance(node, ast.Import):
-            found = [resolve(alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            found = [resolve(module, alias.name) for alias in node.names]
-        else:
-            continue
-        for target in found:
-            if target is not None:
-                yield target, node.lineno
-
-
-def for_types(path: Path) -> set[int]:
-    """The lines that only type checkers read."""
-    blocks = [
-        node
-        for node in ast.walk(parse(path))
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-    ]
-    return {
-        inner.lineno
-        for block in blocks
-        for s in block.body
-        for inner in ast.walk(s)
-        if isinstance(inner, ast.stmt)
-    }
 
 
 def excepted(source: str, target: str) -> bool:
@@ -450,51 +345,6 @@ def test_the_bottom_of_the_package_is_not_imported() -> None:
     paths = python_files("src/covector")
     names = sorted(label(p) for p in paths if any(t == "__init__" for t, _ in imports(p)))
     assert not names, f"these files import the package itself: {', '.join(names)}"
-
-
-@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "examples"])
-def test_files_are_short(folder: str) -> None:
-    paths = [p for end in ("py", "cc", "h") for p in (ROOT / folder).rglob(f"*.{end}")]
-    sizes = {p.relative_to(ROOT): len(p.read_text().splitlines()) for p in paths}
-    long = [f"{path}: {size} lines" for path, size in sizes.items() if size >= MAX_FILE_LINES]
-    assert not long, f"split these by family, under {MAX_FILE_LINES} lines:\n" + "\n".join(long)
-
-
-@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "examples"])
-def test_functions_are_short(folder: str) -> None:
-    long = [
-        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {size} lines"
-        for path in python_files(folder)
-        for node in ast.walk(parse(path))
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        and (size := (node.end_lineno or node.lineno) - node.lineno + 1) >= MAX_FUNCTION_LINES
-    ]
-    assert not long, f"split these, under {MAX_FUNCTION_LINES} lines:\n" + "\n".join(long)
-
-
-def test_a_task_left_open_names_its_issue() -> None:
-    marker = re.compile(r"(?:#|//|/\*).*\b(TODO|FIXME|HACK|XXX)\b(?!\s*\(#\d+\))")
-    sources = [p for end in ("py", "cc", "h") for p in (ROOT / "src").rglob(f"*.{end}")]
-    open_ = [
-        f"{path.relative_to(ROOT)}:{number} {line.strip()}"
-        for path in sorted([*sources, *python_files("benchmarks", "examples")])
-        for number, line in enumerate(path.read_text().splitlines(), 1)
-        if marker.search(line)
-    ]
-    assert not open_, "write TODO(#123), with the issue's number:\n" + "\n".join(open_)
-
-
-def test_everything_public_has_a_docstring() -> None:
-    missing: list[str] = []
-    for path in python_files("src/covector", "benchmarks", "examples"):
-        tree = parse(path)
-        if ast.get_docstring(tree) is None:
-            missing.append(f"{path.relative_to(ROOT)}:1 the module")
-        for node in tree.body:
-            defines = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-            if defines and not node.name.startswith("_") and ast.get_docstring(node) is None:
-                missing.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
-    assert not missing, "these say nothing about themselves:\n" + "\n".join(missing)
 
 
 def test_no_import_inside_a_function() -> None:
@@ -579,11 +429,3 @@ def test_no_pass_knows_a_primitive() -> None:
     assert not wrong, (
         "let the primitive answer, by a rule or a property of its family:\n" + "\n".join(wrong)
     )
-
-
-def test_the_formatter_is_seldom_switched_off() -> None:
-    """What it tears apart is written so that it does not."""
-    places = [
-        p for p in (ROOT / "src").rglob("*.py") for _ in re.findall("# fmt: skip", p.read_text())
-    ]
-    assert len(places) <= 40

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.test_architecture import PACKAGE, parse, python_files
+from tests.sources import PACKAGE, parse, python_files
 
 # Numbers of modules that decide nothing about a machine, each with its reason. What a machine decides is a field of
 # `Target` (backends/base.py), with the figure that chose it, so that passes run for other machines.
@@ -19,6 +19,9 @@ NUMBERS = {
     ("compile/late", "MANY"): "all but one of these copy what they change anyway, on any machine",
     ("compile/survey", "TICKS"): "a unit: costs in whole numbers",
     ("compile/unroll", "MADE"): "a mark: no input has this number",
+    ("control/branches", "BUNDLE"): "of a data structure: how many residuals make a row of one",
+    ("control/branches", "BUNDLES"): "how much code a gradient may be is the same everywhere",
+    ("control/branches", "LARGEST_BUNDLE"): "of a data structure: larger arrays are not copied",
     ("control/flat", "WORTH"): "how much memory a gradient may take is the same everywhere",
     ("control/flat", "_END"): "a mark: no block has this number",
     (

@@ -49,7 +49,8 @@ def test_checkpoints_change_nothing(chain: tuple[str, ...]) -> None:
         f, expected = WRAPPERS[name](f), WRAPPERS[name](expected)
         if n == 0:
             f = cv.checkpoint(f)  # of one inside it
-    onp.testing.assert_allclose(f(0.3), expected(0.3), 1e-4)
+    with cv.enable_x64(True):  # third derivatives in float32 are of few digits
+        onp.testing.assert_allclose(f(0.3), expected(0.3), 1e-9)
 
 
 @pytest.mark.parametrize("make", [with_jvp, with_vjp])

@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 import covector as cv
 import covector.numpy as cnp
+from covector import lax
 from covector._engine.core.trace import evaluate, stage, typeof
 
 
@@ -138,6 +139,24 @@ def test_indices_that_are_data() -> None:
             np.asarray(traced(lambda y, i: y.at[i].add(1), x, cnp.asarray(i))),
             X + (np.arange(3) == i % 3)[:, None],
         )
+
+
+@pytest.mark.parametrize(
+    "fill",
+    ["1", b"a", (3,), object(), np.str_("a"), np.longdouble(1)],
+    ids=lambda x: type(x).__name__,
+)
+def test_only_numbers_fill(fill: Any) -> None:
+    far, form = cnp.array([7]), lax.GatherDimensionNumbers((), (0,), (0,))
+    for read in (
+        lambda x: x.at[far].get(mode="fill", fill_value=fill),
+        lambda x: cnp.take(x, far, fill_value=fill),
+        lambda x: cnp.take_along_axis(x, far, fill_value=fill),
+        lambda x: lax.gather(x, far[:, None], form, (1,), mode="fill", fill_value=fill),
+    ):
+        for call in (read, cv.jit(read)):
+            with pytest.raises(TypeError, match=r"fill_value .* it takes a number"):
+                call(cnp.arange(4))
 
 
 def test_out_of_bounds_as_jax_does() -> None:

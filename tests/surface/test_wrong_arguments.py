@@ -28,7 +28,7 @@ LEFT_OUT = {
     "hadamard", "invhilbert", "invpascal", "pascal",
 }  # fmt: skip
 # Those of a call that does not fit the signature are Python's own.
-ALLOWED = (TypeError, ValueError, IndexError, OverflowError, NotImplementedError)
+ALLOWED = (TypeError, ValueError, IndexError, OverflowError, NotImplementedError, BufferError)
 
 
 class Odd:

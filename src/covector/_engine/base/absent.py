@@ -110,12 +110,6 @@ ABSENT: tuple[Absence, ...] = (
         "`vmap` of `core.jaxpr_as_fun(closed)`",
     ),
     Absence(
-        "interpreters.batching",
-        "register_vmappable unregister_vmappable",
-        "what `vmap` takes is arrays in pytrees",
-        "`tree_util.register_pytree_node`",
-    ),
-    Absence(
         "interpreters.mlir",
         "AxisContext ConstantHandler DEVICE_TO_DEVICE_TYPE LoweringParameters LoweringResult LoweringRule "
         "LoweringRuleContext Mesh MeshAxisName ModuleContext RECV_FROM_HOST_TYPE SEND_TO_HOST_TYPE SPMDAxisContext "

@@ -15,6 +15,7 @@ from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core.families import Mapped, View
 from covector._engine.core.inside import Fault
+from covector._engine.core.numbers import SCALARS
 from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir.index import (
@@ -193,6 +194,7 @@ class Gather(Mapped):
         numbers = self.numbers
         batching = numbers.operand_batching_dims, numbers.start_indices_batching_dims
         check_indices(self.name, x, indices, numbers.start_index_map, batching)
+        self._check_filler(x)
         window = numbers.window_dims(x.ndim)
         left_out = (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)
         prims.check_axes("gather (slices)", left_out, x.ndim)
@@ -259,6 +261,15 @@ class Gather(Mapped):
             return np.full(shape, self.filler(x.dtype), x.dtype)
         result = x[tuple(target)] if x.ndim else np.broadcast_to(x, shape)
         return np.where(inside, result, self.filler(x.dtype)) if self.mode == "fill" else result
+
+    def _check_filler(self, x: ShapedArray) -> None:
+        fill = self.fill_value
+        known = isinstance(fill, np.generic) and fill.dtype in dtypes.CODES
+        if fill is not None and not known and not isinstance(fill, SCALARS):
+            raise TypeError(
+                f"gather from {x.text()} got fill_value {fill!r} of type {type(fill).__name__}"
+                f"{errors.at_user_line()}: it takes a number"
+            )
 
     def filler(self, dtype: np.dtype) -> Any:
         """What stands for the slices that are out of bounds, in mode 'fill'."""
