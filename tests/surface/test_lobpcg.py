@@ -34,9 +34,7 @@ def test_the_largest_values(n: int, k: int, sign: int, dtype: str, given: str) -
     tolerance = 200 * eps * float(np.linalg.norm(a, 2))
     np.testing.assert_allclose(values, np.linalg.eigvalsh(a)[::-1][:k], atol=tolerance)
     np.testing.assert_allclose(a @ vectors, vectors * values, atol=50 * tolerance)
-    np.testing.assert_allclose(
-        vectors.conj().T @ vectors, np.eye(k), atol=100 * eps
-    )
+    np.testing.assert_allclose(vectors.conj().T @ vectors, np.eye(k), atol=100 * eps)
     assert 0 < steps <= 100
 
 

@@ -139,7 +139,7 @@ def transformation_with_aux(gen: Transformation, *around: Any) -> Any:
     return put_around(*around) if around else put_around
 
 
-def merge_linear_aux(first: Callable[[], Any], second: Callable[[], Any]) -> tuple[bool, Any]:
+def merge_linear_aux(aux1: Callable[[], Any], aux2: Callable[[], Any]) -> tuple[bool, Any]:
     """Of two functions that `transformation_with_aux` gave the one that was called: whether it is the first; its value.
 
     StoreException if neither was, or both.
@@ -154,9 +154,9 @@ def merge_linear_aux(first: Callable[[], Any], second: Callable[[], Any]) -> tup
     (3, (False, 2))
     """
     found: list[tuple[bool, Any]] = []
-    for aux in (first, second):
+    for aux in (aux1, aux2):
         with suppress(StoreException):
-            found.append((aux is first, aux()))
+            found.append((aux is aux1, aux()))
     if len(found) != 1:
         raise StoreException(
             f"{'neither' if not found else 'both'} of the functions were called{errors.at_user_line()}"

@@ -61,7 +61,8 @@ class PartialVal(tuple[ShapedArray | None, Any]):
 
     def get_aval(self) -> ShapedArray:
         """Its type."""
-        return trace.typeof(self[1]) if self[0] is None else self[0]
+        aval, value = self
+        return trace.typeof(value) if aval is None else aval
 
 
 def trace_to_jaxpr_nounits(
