@@ -21,9 +21,10 @@ def lobpcg_standard(A: Any, X: Any, m: int = 100, tol: float | None = None) -> t
     good enough where the norm of A v - value v is below tol * 10 * n * (value + |A v|); `tol` is the dtype's rounding,
     unless it is given.  The values fall.  ValueError for shapes and dtypes that do not fit.
 
-    >>> from covector import numpy as cnp
+    >>> from covector import numpy as cnp, random
     >>> from covector.experimental.sparse import linalg
-    >>> values, vectors, steps = linalg.lobpcg_standard(cnp.diag(cnp.arange(12.0)), cnp.eye(12, 2))
+    >>> start = random.normal(random.key(0), (12, 2))
+    >>> values, vectors, steps = linalg.lobpcg_standard(cnp.diag(cnp.arange(12.0)), start)
     >>> values.round(3)
     Array([11., 10.], dtype=float32)
     """
