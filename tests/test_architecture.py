@@ -152,8 +152,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "custom_batching monitoring"),
     (
         "experimental",
-        "checkify colocated_python jet layout mesh_utils multihost_utils ode pjit random shard_map sparse",
+        "checkify colocated_python jet layout mesh_utils multihost_utils ode pjit random shard_map",
     ),
+    ("experimental/sparse", "__init__ linalg"),
     ("experimental/array_serialization", "serialization __init__"),
     ("extend/core", "primitives __init__"),
     ("extend", "scalar testing linear_util source_info_util backend random __init__"),

@@ -46,7 +46,7 @@ PUBLIC += [
 PUBLIC += ["covector.debug", "covector.experimental", "covector.experimental.checkify"]
 PUBLIC += ["covector.extend.testing", "covector.ffi", "covector.sharding", "covector.ref"]
 PUBLIC += ["covector.ad", "covector.extend.random", "covector.monitoring"]
-PUBLIC += ["covector.experimental.colocated_python"]
+PUBLIC += ["covector.experimental.colocated_python", "covector.experimental.sparse.linalg"]
 
 # Names for types of others: they have no docstring of ours.
 ALIASES = {"DotDimensionNumbers", "Initializer", "KeyPath", "PyTreeDef"}

@@ -12,6 +12,7 @@ from covector import flatten_util, lax, numpy as cnp, random, test_util, tree, t
 from covector.custom_derivatives import zero_from_primal
 from covector.extend import core, linear_util
 from covector.interpreters import batching
+from covector.interpreters.partial_eval import PartialVal, trace_to_jaxpr_nounits
 from covector.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec as P
 
 MESH = cv.make_mesh((1, 1), ("x", "y"), (AxisType.Auto,) * 2)
@@ -352,6 +353,57 @@ def test_classes_of_classes_of_a_librarys_own() -> None:
     assert isinstance(cnp.ones(2), cv.Array)
     with pytest.raises(TypeError, match="is for Array"):
         Plain.register(int)
+
+
+def test_what_is_known_is_computed_and_the_rest_is_a_jaxpr() -> None:
+    def f(x: Any, y: Any) -> list[Any]:
+        here.append(float(cnp.sum(x)))
+        return [cnp.sin(x), x * y, jitted(x, y)[0], jitted(x, y)[1], y]
+
+    jitted = cv.jit(lambda x, y: (x + 1, cnp.exp(y)))
+    x, y = cnp.arange(3.0), cnp.ones(3)
+    known, unknown = PartialVal.known(x), PartialVal.unknown(cv.typeof(y))
+    for instantiate in (False, True, [False, True, True, False, False]):
+        here: list[float] = []
+        jaxpr, results, consts = trace_to_jaxpr_nounits(f, [known, unknown], instantiate)
+        assert here == [3.0]
+        asked = [instantiate] * 5 if isinstance(instantiate, bool) else instantiate
+        wanted = f(x, y)
+        left = iter(core.jaxpr_as_fun(core.ClosedJaxpr(jaxpr, consts))(y))
+        for i, (pval, value) in enumerate(zip(results, wanted, strict=True)):
+            assert pval.is_known() == (i in (0, 2) and not asked[i])
+            found = pval.get_known() if pval.is_known() else next(left)
+            assert pval.get_aval().shape == value.shape
+            np.testing.assert_allclose(found, value, rtol=1e-6)
+        assert next(left, None) is None
+
+
+def test_flags_are_read_by_their_names() -> None:
+    for name, value in cv.config.values.items():
+        assert cv.config.read(name) == value
+    with cv.enable_x64(True):
+        assert cv.config.read("jax_enable_x64") is cv.config.values["jax_enable_x64"] is True
+    assert "jax_disable_jit" in cv.config.values
+    with pytest.raises(AttributeError, match="nonsense"):
+        cv.config.read("jax_nonsense")
+
+
+def test_the_function_that_was_called_is_the_one_that_tells() -> None:
+    @linear_util.transformation_with_aux
+    def counted(*args: Any) -> Any:
+        result = yield args, {}
+        yield result, len(args)
+
+    for called in (0, 1):
+        pairs = [counted(linear_util.wrap_init(max)) for _ in range(2)]
+        auxs = [aux for _, aux in pairs]
+        with pytest.raises(linear_util.StoreException, match="neither"):
+            linear_util.merge_linear_aux(*auxs)
+        pairs[called][0].call_wrapped(1, 2, 3)
+        assert linear_util.merge_linear_aux(*auxs) == (called == 0, 3)
+        pairs[1 - called][0].call_wrapped(1, 2, 3)
+        with pytest.raises(linear_util.StoreException, match="both"):
+            linear_util.merge_linear_aux(*auxs)
 
 
 # --------------------------------------------------------------------------- what vmap takes apart as it is told

@@ -16,13 +16,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any
 
+from covector._engine.base import errors
 from covector._engine.base.public import bounded, publish
 
-__all__ = ["WrappedFun", "transformation", "transformation_with_aux", "wrap_init"]
+__all__ = [
+    "StoreException",
+    "WrappedFun",
+    "merge_linear_aux",
+    "transformation",
+    "transformation_with_aux",
+    "wrap_init",
+]
 
 Transformation = Callable[..., Generator[Any, Any, None]]
+
+
+class StoreException(RuntimeError):
+    """What a transformation keeps for whoever put it there was asked for before the function was called."""
 
 
 @bounded
@@ -118,12 +131,37 @@ def transformation_with_aux(gen: Transformation, *around: Any) -> Any:
 
         def aux() -> Any:
             if not kept:
-                raise RuntimeError(f"{fun.__name__} was not called yet")
+                raise StoreException(f"{fun.__name__} was not called yet")
             return kept[0]
 
         return WrappedFun(f, fun.debug_info), aux
 
     return put_around(*around) if around else put_around
+
+
+def merge_linear_aux(aux1: Callable[[], Any], aux2: Callable[[], Any]) -> tuple[bool, Any]:
+    """Of two functions that `transformation_with_aux` gave the one that was called: whether it is the first; its value.
+
+    StoreException if neither was, or both.
+
+    >>> from covector.extend import linear_util
+    >>> @linear_util.transformation_with_aux
+    ... def counted(*args):
+    ...     result = yield args, {}
+    ...     yield result, len(args)
+    >>> (f, of_f), (g, of_g) = counted(linear_util.wrap_init(max)), counted(linear_util.wrap_init(min))
+    >>> g.call_wrapped(3, 4), linear_util.merge_linear_aux(of_f, of_g)
+    (3, (False, 2))
+    """
+    found: list[tuple[bool, Any]] = []
+    for aux in (aux1, aux2):
+        with suppress(StoreException):
+            found.append((aux is aux1, aux()))
+    if len(found) != 1:
+        raise StoreException(
+            f"{'neither' if not found else 'both'} of the functions were called{errors.at_user_line()}"
+        )
+    return found[0]
 
 
 def _through(fun: WrappedFun, running: Generator[Any, Any, None]) -> Any:

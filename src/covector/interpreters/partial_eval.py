@@ -6,23 +6,101 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from covector._engine.api.jaxprs import ClosedJaxpr, Jaxpr
-from covector._engine.base.public import publish
+from covector._engine.base.public import bounded, publish
 from covector._engine.core import trace
 from covector._engine.core.trace import StagedTracer as DynamicJaxprTracer
 from covector._engine.ir.program import Program, Var, map_eqns, without_dead_code
+from covector._engine.transforms.forward import record_flat
 from covector._engine.types.avals import ShapedArray
 from covector.extend.linear_util import WrappedFun
 from covector.random.keys import key_words, wrap_key_data
 
 __all__ = [
     "DynamicJaxprTracer",
+    "PartialVal",
     "abstract_eval_fun",
     "close_jaxpr",
     "convert_constvars_jaxpr",
     "dce_jaxpr",
     "prune_closed_jaxpr_outputs",
     "trace_to_jaxpr_dynamic",
+    "trace_to_jaxpr_nounits",
 ]
+
+
+@bounded
+class PartialVal(tuple[ShapedArray | None, Any]):
+    """A value that is known, (None, value), or one of which only the type is, (type, None).
+
+    >>> import covector
+    >>> from covector.interpreters import partial_eval
+    >>> x, y = partial_eval.PartialVal.known(2.0), partial_eval.PartialVal.unknown(covector.typeof(2.0))
+    >>> x.is_known(), y.is_known(), x.get_known(), y.get_aval()
+    (True, False, 2.0, ShapedArray(float32*[]))
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def known(cls, value: Any) -> PartialVal:
+        """One that is known."""
+        return cls((None, value))
+
+    @classmethod
+    def unknown(cls, aval: ShapedArray) -> PartialVal:
+        """One of which the type is known."""
+        return cls((aval, None))
+
+    def is_known(self) -> bool:
+        """Whether its value is known."""
+        return self[0] is None
+
+    def get_known(self) -> Any:
+        """Its value, or None."""
+        return self[1] if self.is_known() else None
+
+    def get_aval(self) -> ShapedArray:
+        """Its type."""
+        aval, value = self
+        return trace.typeof(value) if aval is None else aval
+
+
+def trace_to_jaxpr_nounits(
+    fun: Callable[..., Sequence[Any]] | WrappedFun,
+    pvals: Sequence[PartialVal],
+    instantiate: bool | Sequence[bool] = False,
+) -> tuple[Jaxpr, list[PartialVal], list[Any]]:
+    """What a function of flat values computes of those that are known, and the Jaxpr of the rest.
+
+    The Jaxpr takes the unknown arguments to the unknown results; the values of its constants come last.  Results that
+    `instantiate` says it of, or all, are unknown in any case.
+
+    >>> import covector
+    >>> from covector.interpreters.partial_eval import PartialVal, trace_to_jaxpr_nounits
+    >>> given = [PartialVal.known(2.0), PartialVal.unknown(covector.typeof(3.0))]
+    >>> jaxpr, results, consts = trace_to_jaxpr_nounits(lambda x, y: [x * x, x * y], given)
+    >>> results
+    [(None, 4.0), (ShapedArray(float32*[]), None)]
+    """
+    call = fun.call_wrapped if isinstance(fun, WrappedFun) else fun
+    unknown = [not p.is_known() for p in pvals]
+    given = [p[1] if p.is_known() else p[0] for p in pvals]
+    outs, tape = record_flat(call, given, unknown)
+    wanted = [instantiate] * len(outs) if isinstance(instantiate, bool) else instantiate
+    for i, (x, want) in enumerate(zip(outs, wanted, strict=True)):
+        if want:
+            tape.add_known(i, x)
+    results = [
+        PartialVal.known(x) if at is None else PartialVal.unknown(trace.typeof(x))
+        for x, at in zip(outs, tape.outputs, strict=True)
+    ]
+    program, residuals = tape.program("partial")
+    n = len(residuals)
+    left = Program(
+        program.inputs[n:], program.eqns, program.outputs, program.inputs[:n], tuple(residuals)
+    )
+    closed = ClosedJaxpr.of(left)
+    return closed.jaxpr, results, closed.consts
 
 
 def trace_to_jaxpr_dynamic(

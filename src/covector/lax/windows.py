@@ -148,9 +148,10 @@ def reduce(
 ) -> Any:
     """The elements along axes combined with each other, and with `init_values`, by a function of two scalars.
 
-    It may be any function that is associative; the initial value is one that changes nothing, and along no axes is
-    not taken in, whatever it is.  Operands may be a pytree of arrays of one shape: then the function takes and gives
-    two such trees of scalars.  TypeError or ValueError if these do not fit each other.
+    It may be any function that is associative; the initial value is one that changes nothing (another is taken in
+    once, which XLA does not do along axes of one element), and along no axes is not taken in, whatever it is.  Operands
+    may be a pytree of arrays of one shape: then the function takes and gives two such trees of scalars.
+    TypeError or ValueError if these do not fit each other.
 
     >>> from covector import lax, numpy as cnp
     >>> x = cnp.array([[1, 2], [3, 4]])

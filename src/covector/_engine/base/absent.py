@@ -124,9 +124,9 @@ ABSENT: tuple[Absence, ...] = (
     ),
     Absence(
         "interpreters.partial_eval",
-        "JaxprTracer PartialVal Val custom_partial_eval_rules dce_jaxpr_call_rule dce_jaxpr_closed_call_rule "
+        "JaxprTracer Val custom_partial_eval_rules dce_jaxpr_call_rule dce_jaxpr_closed_call_rule "
         "dce_jaxpr_consts dce_rules lower_jaxpr lower_jaxpr2 move_binders_to_back new_eqn_recipe "
-        "partial_eval_jaxpr_custom_rules partial_eval_jaxpr_nounits trace_to_jaxpr_nounits",
+        "partial_eval_jaxpr_custom_rules partial_eval_jaxpr_nounits",
         _INSIDE,
         "`linearize`, or a class with the rules `live` and `linearize` (`covector.extend`)",
     ),
@@ -205,7 +205,7 @@ ABSENT: tuple[Absence, ...] = (
         "GradAccum HiPspec MappingSpec NullAccum RefAccum TransformedRef ValAccum bdims_at_front "
         "control_flow_allowed_effects jvp_from_lin linearize_from_jvp unmap_avals vjp_from_jvp vjp_from_lin vmap_rule",
         _INSIDE,
-        "`VJPHiPrimitive`, or a class of `covector.extend`",
+        "`HiPrim`, or a class of `covector.extend`",
     ),
     Absence(
         "experimental.layout", "explicit_layout", "arrays have one layout", "arrays as they are"
@@ -250,8 +250,8 @@ ABSENT: tuple[Absence, ...] = (
         "`A @ B`, `A * B`, `A.T`, `A.sum`, `A.reshape`, `A.sort_indices`, `A.sum_duplicates`, `A[i]` of a `BCOO`",
     ),
     Absence(
-        "experimental.sparse",
-        "linalg",
+        "experimental.sparse.linalg",
+        "spsolve spsolve_p",
         "there are no factors of sparse arrays",
         "`cg`, `gmres` and `bicgstab` of `scipy.sparse.linalg`, which take sparse arrays",
     ),
@@ -306,7 +306,7 @@ ABSENT: tuple[Absence, ...] = (
     ),
     Absence(
         "extend.linear_util",
-        "StoreException cache merge_linear_aux transformation2 transformation_with_aux2",
+        "cache transformation2 transformation_with_aux2",
         _INSIDE,
         "`transformation`, `transformation_with_aux`, or a function of a function",
     ),

@@ -276,9 +276,7 @@ class Config(threading.local):
         return bool(self.enable_x64)
 
     def __getattr__(self, name: str) -> Any:
-        if jax_flags.known(name):
-            return jax_flags.value(name, partial(getattr, self))
-        raise AttributeError(f"there is no flag {name!r}; the flags are {', '.join(_BY_NAME)}")
+        return self._of_jax(name)
 
     def __setattr__(self, name: str, value: object) -> None:
         self.update(name, value)
@@ -305,6 +303,20 @@ class Config(threading.local):
                 )
             setattr(Config, name, value)
             _apply(self)
+
+    def read(self, name: str) -> Any:
+        """A flag's value, of ours or by JAX's name; AttributeError if there is none."""
+        return getattr(self, name) if name in _BY_NAME else self._of_jax(name)
+
+    def _of_jax(self, name: str) -> Any:
+        if not jax_flags.known(name):
+            raise AttributeError(f"there is no flag {name!r}; the flags are {', '.join(_BY_NAME)}")
+        return jax_flags.value(name, partial(getattr, self))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The flags that JAX names, by these names."""
+        return {name: self._of_jax(name) for name in jax_flags.names()}
 
     @contextmanager
     def override(self, **values: object) -> Generator[None]:

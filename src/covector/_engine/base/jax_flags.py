@@ -226,6 +226,21 @@ def on_device(device: Any) -> Generator[None, None, None]:
         _DEVICE.reset(token)
 
 
+# The flags whose names do not begin as those of the others do.
+_BARE = (
+    "jax2tf_associative_scan_reductions",
+    "jax2tf_default_native_serialization",
+    "check_vma",
+    "eager_constant_folding",
+    "mock_num_gpu_processes",
+)
+
+
+def names() -> list[str]:
+    """The names of all flags of JAX's, as it writes them."""
+    return [n if n in _BARE else f"jax_{n}" for n in (*_MEANING, *_OTHERS)]
+
+
 def known(name: str) -> bool:
     """Whether a name may be that of a flag of JAX's: they begin so, but for a few."""
     return name.startswith("jax_") or name in _OTHERS
