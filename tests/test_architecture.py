@@ -86,9 +86,12 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/api", "jaxpr_text jaxprs"),
     (
         "_engine/api",
-        "arguments references callbacks debugger pullback pushforward derivatives jacobians options stages jit",
+        "arguments references callbacks debugger prefixes pullback pushforward derivatives jacobians options stages",
     ),
-    ("_engine/api", "fwd_and_bwd transforms sharded meshes modes pictures array_classes"),
+    (
+        "_engine/api",
+        "jit vmappable fwd_and_bwd transforms sharded meshes modes pictures array_classes",
+    ),
     ("_engine/api", "rules custom checkpoint"),
     ("_engine/api", "evaluation closures implicit custom_vmap taylor checkify"),
     ("", "errors sharding tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),

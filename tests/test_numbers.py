@@ -19,6 +19,9 @@ NUMBERS = {
     ("compile/late", "MANY"): "all but one of these copy what they change anyway, on any machine",
     ("compile/survey", "TICKS"): "a unit: costs in whole numbers",
     ("compile/unroll", "MADE"): "a mark: no input has this number",
+    ("control/branches", "BUNDLE"): "of a data structure: how many residuals make a row of one",
+    ("control/branches", "BUNDLES"): "how much code a gradient may be is the same everywhere",
+    ("control/branches", "LARGEST_BUNDLE"): "of a data structure: larger arrays are not copied",
     ("control/flat", "WORTH"): "how much memory a gradient may take is the same everywhere",
     ("control/flat", "_END"): "a mark: no block has this number",
     (

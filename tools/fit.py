@@ -342,15 +342,15 @@ PROBLEMS: dict[str, tuple[tuple[Function, float, float, Function], int | None, i
     "LOG": (log_tail(mp.mpf(1)), 8, 20),
     "LOG2": (log_tail(mp.log(2)), 8, 20),
     "LOG10": (log_tail(mp.log(10)), 8, 20),
-    "LOG2_SHORT": (  # log2(1 + f) / f, for float32 in float64
+    "LOG2_SHORT": (  # log2((1 + s) / (1 - s)) / s in s^2, for float32 in float64
         (
-            lambda f: mp.log1p(f) / f / mp.log(2) if f else 1 / mp.log(2),
-            -0.2929,
-            0.41422,
-            lambda f: mp.mpf(1),
+            lambda y: mp.hyp2f1(1, mp.mpf(0.5), mp.mpf(1.5), y) * 2 / mp.log(2),
+            0.0,
+            0.02945,
+            lambda y: mp.mpf(1),
         ),
         None,
-        12,
+        4,
     ),
     "LOG_ODD": (  # (log((1 + s) / (1 - s)) - 2 s - 2/3 s^3) / s^5 in s^2
         (

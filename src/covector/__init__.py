@@ -73,6 +73,7 @@ from covector._engine.api.modes import (
     transfer_guard_device_to_host as transfer_guard_device_to_host,
     transfer_guard_host_to_device as transfer_guard_host_to_device,
 )
+from covector._engine.api.options import Inline as Inline
 from covector._engine.api.transforms import (
     eval_shape as eval_shape,
     make_jaxpr as make_jaxpr,

@@ -5,9 +5,11 @@ from covector._engine.api.pullback import (
     DontWant as DontWant,
     GradRef as GradRef,
     GradValue as GradValue,
+    NotNeeded as NotNeeded,
+    NotSaveable as NotSaveable,
 )
 from covector._engine.base.public import publish as _publish
 
-__all__ = ["DidntWant", "DontWant", "GradRef", "GradValue"]
+__all__ = ["DidntWant", "DontWant", "GradRef", "GradValue", "NotNeeded", "NotSaveable"]
 
 _publish(__name__)

@@ -13,7 +13,6 @@ X, IDS = cnp.array([3.0, 1.0, 2.0]), cnp.array([0, 1, 1])
 
 CALLS: dict[str, Any] = {
     "jit: keep_unused": lambda v: cv.jit(cnp.sin, keep_unused=v),
-    "jit: inline": lambda v: cv.jit(cnp.sin, inline=v),
     "checkpoint: prevent_cse": lambda v: cv.checkpoint(cnp.sin, prevent_cse=v),
     "sort: stable": lambda v: cnp.sort(X, stable=v),
     "argsort: stable": lambda v: cnp.argsort(X, stable=v),

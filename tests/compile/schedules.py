@@ -31,7 +31,7 @@ EAGER = Target(
     threads=2,
     costs=Costs(parallel=0.0, grain=1.0),
     limits=Limits(few_results=8, fold_pieces=3, streamed=4, stream_pieces=2, stream_rows=2),
-    loops=Loops(tile=2, rows=2, least_lanes=2, short=2, filled=10.0, least_row=2),
+    loops=Loops(tile=2, turned_tile=2, rows=2, least_lanes=2, short=2, filled=10.0, least_row=2),
 )
 
 

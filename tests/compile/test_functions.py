@@ -369,9 +369,28 @@ def test_every_function_has_a_test(dtype: Any) -> None:
     internal |= {
         name for name in FUNCTIONS if name.startswith("float")
     }  # tests/backends/test_narrow.py
-    internal |= {"half_round", "half_encode", "half_decode", "fmod"}
+    internal |= {"half_round", "half_encode", "half_decode"}
+    internal |= {"fmod"}  # test_remainders_are_exact
     measured = set(REFERENCES) | internal | {"nextafter", "igamma_grad_a", "random_gamma_grad"}
     assert set(FUNCTIONS) == measured
+
+
+@DTYPES
+@pytest.mark.parametrize("target", [None, "x86-64"])
+def test_remainders_are_exact(dtype: Any, target: str | None) -> None:
+    """Of numbers of all bits; then with subnormal divisors, and with subnormal operands on both sides."""
+    rng, info = np.random.default_rng(11), np.finfo(dtype)
+    x, y = (np.frombuffer(rng.bytes(3000 * info.bits // 8), dtype).copy() for _ in range(2))
+    with np.errstate(invalid="ignore", under="ignore"):
+        y[1000:] *= info.smallest_normal / info.max  # also 0 and the smallest
+        x[2000:] *= info.smallest_normal / info.max
+        x[1000:1004] = info.max
+        y[1000:1004] = info.smallest_subnormal * np.arange(1, 5, dtype=dtype)
+        expected = np.fmod(x, y)
+    machine = target and link.describe(link.host().triple, target, {"sse4.1": True})
+    got = compiled("fmod", dtype, 2, machine or None)(x, y)
+    np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(np.signbit(got[expected == 0]), np.signbit(x[expected == 0]))
 
 
 @DTYPES

@@ -142,3 +142,17 @@ def test_they_are_turned_in_registers():
         )
     assert "gather" not in text
     assert text.count("shufflevector <16 x float>") > 40
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("n", [33, 100])
+def test_nans_and_zeros_in_lanes_of_long_rows(n: int, dtype: str) -> None:
+    """Whichever lane has the one NaN of a row, or its one zero of the other sign."""
+    own, other = onp.full((n, n), -1.0, "float32"), onp.eye(n, dtype="float32") > 0
+    x = onp.where(other, onp.float32("nan"), own)
+    for f in (np.max, np.min):
+        assert np.isnan(covector.jit(lambda x, f=f: f(x, axis=1))(np.asarray(x, dtype))).all()
+    for f, usual in ((np.max, -0.0), (np.min, 0.0)):
+        x = onp.where(other, -usual, usual)
+        got = covector.jit(lambda x, f=f: f(x, axis=1))(np.asarray(x, dtype))
+        onp.testing.assert_array_equal(onp.signbit(onp.asarray(got, "float32")), f is np.min)

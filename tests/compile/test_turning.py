@@ -36,8 +36,14 @@ def numbers(shape: tuple[int, ...], dtype: str) -> onp.ndarray:
     return (found * (1 + 2j) if "complex" in dtype else found).astype(dtype)
 
 
-def kernels(f: Any, x: onp.ndarray) -> str:
-    return covector.jit(f).lower(x).compile().as_text("kernels")
+def kernels(f: Any, *xs: onp.ndarray) -> str:
+    return covector.jit(f).lower(*xs).compile().as_text("kernels")
+
+
+def reference(f: Any, *xs: onp.ndarray) -> onp.ndarray:
+    """The same, one operation at a time: no transposition is read beside something else."""
+    (found,) = covector.tree.leaves(f(*map(np.asarray, xs)))
+    return onp.asarray(found)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -45,6 +51,33 @@ def kernels(f: Any, x: onp.ndarray) -> str:
 def test_reversed(shape: tuple[int, ...], dtype: str):
     x = numbers(shape, dtype)
     onp.testing.assert_array_equal(covector.jit(np.transpose)(x), x.T)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("side", [20, 33, 64, 130])
+def test_read_beside_other_things(side: int, dtype: str):
+    """What is read as columns among rows is turned tile by tile: once each, at any sides, both parts of an element."""
+    x, y = numbers((side, side + 5), dtype), numbers((side + 5, side), dtype)[::-1].copy()
+    programs = {
+        "chosen": (lambda x, y: (np.where(y == 6, y, x.T),), 1),
+        "of a part": (lambda x, y: (np.where(y[3:, 2:] == 6, y[3:, 2:], x[2:, 3:].T),), 1),
+        "two of them": (lambda x, y: (np.where(x.T == 6, y, x[::-1].T),), 2),
+    }
+    for name, (f, count) in programs.items():
+        text = kernels(covector.jit(f), x, y)
+        assert text.count("turn(") == count, (name, text)
+        expected = reference(f, x, y)
+        onp.testing.assert_array_equal(covector.jit(f)(x, y)[0], expected, err_msg=name)
+
+
+def test_conditions_and_data_are_not_turned():
+    """What is read under a condition, or where data says, may not be there: no tile of it is read before."""
+    x, y = numbers((40, 50), "float32"), numbers((50, 40), "float32")
+    for f in (
+        lambda x, y: np.pad(x[:30, :30], ((5, 5), (10, 10))).T + y,
+        lambda x, y: x[np.int32(y[0] % 40)].T + y,
+    ):
+        onp.testing.assert_array_equal(covector.jit(f)(x, y), reference(f, x, y))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "complex64"])

@@ -211,3 +211,40 @@ def test_tracing_of_slopes_of_loops_in_loops_is_linear_in_the_depth(change: Any)
         for depth in (8, 16)
     ]
     assert many <= 2.3 * few, (few, many)
+
+
+def choices(depth: int, way: Any = lax.cond) -> Function:
+    """Choices inside each other, of which the second branch is taken at some depth or other."""
+    f: Function = innermost
+    for k in range(depth):
+        f = lambda x, f=f, k=k: (  # noqa: E731
+            way(x > 0.01 * k - 0.6, lambda x: f(cnp.sin(x)) * 1.5, lambda x: cnp.tanh(x * x) * k, x)
+            * x
+        )
+    return f
+
+
+def in_python(holds: Any, yes: Function, no: Function, x: Any) -> Any:
+    return yes(x) if bool(holds) else no(x)
+
+
+@pytest.mark.parametrize("change", [cv.grad, lambda f: cv.grad(cv.grad(f))], ids=["one", "two"])
+def test_slopes_of_choices_in_choices_are_near_linear_in_the_depth(change: Any) -> None:
+    """Each handed on the residuals of all inside of it one by one: 63,013 operands and results at a depth of 120."""
+
+    def atoms(depth: int) -> int:
+        program = cv.jit(change(choices(depth))).trace(X).program
+        return sum([len(e.inputs) + len(e.outputs) for p in program.within() for e in p.eqns])
+
+    few, many = atoms(60), atoms(120)
+    assert many <= 2.6 * few, (few, many)
+
+
+@pytest.mark.parametrize("at", [0.9, -0.2])
+def test_slopes_of_choices_in_choices_are_those_of_the_ones_taken(at: float) -> None:
+    """Of more residuals than are handed on one by one."""
+    f, g = choices(32), choices(32, in_python)
+    some = np.array([0.9, at])
+    slopes = [cv.grad(g)(x) for x in some]
+    np.testing.assert_allclose(cv.jit(cv.grad(f))(some[1]), slopes[1], rtol=1e-12)
+    np.testing.assert_allclose(cv.jit(cv.vmap(cv.grad(f)))(some), slopes, rtol=1e-12)

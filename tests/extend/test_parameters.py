@@ -33,6 +33,7 @@ READ: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
     ("rev", lambda x: x[::-1], {"dimensions": (0,)}),
     ("iota", lambda x: x + lax.broadcasted_iota(np.float32, (3, 4), 1), {"dimension": 1, "shape": (3, 4)}),
     ("integer_pow", lambda x: x**3, {"y": 3}),
+    ("integer_pow", lambda x: x**2, {"y": 2}),
     ("bitcast_convert_type", lambda x: lax.bitcast_convert_type(x, np.int32), {"new_dtype": np.int32}),
     ("gather", lambda x: x[np.array([0, 2])], {"slice_sizes": (1, 4), "indices_are_sorted": False}),
     ("scatter-add", lambda x: x.at[np.array([0, 2])].add(1.0), {"unique_indices": False}),

@@ -146,6 +146,43 @@ def test_patches_and_kernels_of_their_own() -> None:
     same(local, np.asarray(wanted))
 
 
+# Widths that are cut into parts, windows into runs; features that fill vectors, or a part of one.
+APART = [
+    # width, features, made of each, window, stride, padding, spread
+    *[(width, 16, 1, 3, 1, (1, 1), 1) for width in (1, 2, 3, 5, 7, 8, 13, 14, 15, 29)],
+    *[(9, 8, 1, window, 1, (2, 3), 1) for window in (1, 2, 4, 5, 6, 7)],
+    *[(width, 24, 1, 3, 2, (0, 1), 1) for width in (3, 6, 14, 15, 17, 32)],
+    *[(11, features, 1, 3, 1, (1, 1), 1) for features in (8, 13, 17, 32, 40, 48, 72)],
+    *[(13, 16, 1, 3, stride, (4, 5), spread) for stride, spread in ((3, 1), (1, 2), (2, 3))],
+    *[(13, 16, 1, 3, 1, pads, 1) for pads in ((-1, 2), (2, -3), (-2, -2), (9, 0), (0, 9))],
+    *[(10, 12, made, 3, 1, (1, 1), 1) for made in (2, 3, 4, 5, 8, 16, 17)],
+    *[(10, features, 2, 5, 2, (1, 1), 1) for features in (4, 5, 8, 9, 16, 23)],
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("width", "features", "made", "window", "stride", "pads", "spread"), APART)
+def test_each_feature_on_its_own(
+    dtype: Any,
+    width: int,
+    features: int,
+    made: int,
+    window: int,
+    stride: int,
+    pads: tuple[int, int],
+    spread: int,
+) -> None:
+    rng = np.random.default_rng(width)
+    x = rng.integers(-8, 9, (2, 4, width, features)).astype(dtype)
+    w = rng.integers(-8, 9, (3, window, 1, features * made)).astype(dtype)
+    layout = "NHWC", "HWIO", "NHWC"
+    slides = (1, stride), ((1, 1), pads), (1, 1), (1, spread)
+    got = lax.conv_general_dilated(cnp.asarray(x), w, *slides, layout, features)
+    around = ((0, 0, 0), (1, 1, 0), (*pads, 0), (0, 0, 0))
+    filled = np.repeat(np.asarray(lax.pad(x, dtype(0), around)), made, 3)
+    same(got, _with_zeros(filled, w, (1, stride), (1, spread), features * made))
+
+
 EMPTY = [
     *[
         ((n, i, h, 8), (o, i, k, 3))

@@ -21,6 +21,8 @@ MARGIN = 64  # elements before and behind a matrix
 SEVERAL = (0, 1, 2, 5, 6, 7, 14, 15, 29, 40)
 WIDTHS = (*range(0, 41, 4), 1, 7, 9, 15, 17, 31, 33, 49, 63, 65, 100)
 TRANSPOSED = list(itertools.product((0, 1), (0, 1)))
+# Long rows with few others: one chunk or several of them, whole vectors or not; many rows, and few.
+THIN = [(m, n, k) for n in range(2, 8) for m, k in ((3, 128), (17, 1000), (5, 2500), (30, 1037))]
 LARGE = [(130, 200, 600), (457, 65, 1100), (33, 300, 513), (3, 200, 1030), (900, 20, 70)]
 
 
@@ -133,6 +135,16 @@ def test_several_blocks(each_vectors, blas, name, size, ta, tb):
 
 @pytest.mark.parametrize("name", FLOATS)
 @pytest.mark.parametrize(("ta", "tb"), TRANSPOSED)
+def test_long_rows_with_few(each_vectors, blas, name, ta, tb):
+    for _ in each_vectors():
+        for seed, (m, n, k) in enumerate(THIN):
+            beta, padding = (0.0, 1.0, 0.5)[seed % 3], seed % 2 * 3
+            check(name, (m, n, k), ta=ta, tb=tb, beta=beta, padding=padding)
+            check(name, (n, m, k), ta=ta, tb=tb, beta=beta, padding=padding)
+
+
+@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize(("ta", "tb"), TRANSPOSED)
 def test_small_sizes_with_each_vectors(each_vectors, blas, name, ta, tb):
     """Every height of a tile, with one, two and four vectors, whole and masked."""
     for _ in each_vectors():
@@ -142,10 +154,11 @@ def test_small_sizes_with_each_vectors(each_vectors, blas, name, ta, tb):
 
 
 @pytest.mark.parametrize(("ta", "tb"), TRANSPOSED)
-def test_odd_numbers_propagate(blas, ta, tb):
-    m, n, k = 120, 100, 70
+@pytest.mark.parametrize("size", [(120, 100, 70), (120, 3, 1035), (4, 5, 1035)])
+def test_odd_numbers_propagate(blas, size, ta, tb):
+    m, n, k = size
     a, b = np.ones((m, k), np.float32), np.ones((k, n), np.float32)
-    a[3, 4], a[119, 69], b[5, 99] = np.nan, np.inf, -np.inf
+    a[3, 4], a[m - 1, k - 1], a[0, k - 13], b[5, n - 1] = np.nan, np.inf, -np.inf, -np.inf
     c = np.full((m, n), np.nan, np.float32)
     left, right = (np.ascontiguousarray(x.T if t else x) for x, t in ((a, ta), (b, tb)))
     lda, ldb = left.shape[1], right.shape[1]
@@ -158,7 +171,9 @@ def test_odd_numbers_propagate(blas, ta, tb):
 def digest() -> str:
     """A hash of the bits of many products; without OpenBLAS, that is by our tiles."""
     state = hashlib.sha256()
-    for name, size in itertools.product(FLOATS, [*LARGE, (128, 300, 64), (64, 4096, 9)]):
+    for name, size in itertools.product(
+        FLOATS, [*LARGE, *THIN, (3, 3, 99999), (128, 300, 64), (64, 4096, 9)]
+    ):
         for ta, tb in TRANSPOSED:
             state.update(multiply(name, size, ta=ta, tb=tb)[0].tobytes())
     return state.hexdigest()

@@ -198,3 +198,37 @@ def test_a_float_that_is_no_such_integer_is_refused_among_others(dtype: str, num
         for array in (cnp.array, cnp.asarray, lambda x, d: cv.jit(lambda: cnp.asarray(x, d))()):
             with pytest.raises((OverflowError, ValueError), match=r"convert|fit|out of bounds"):
                 array(listed, dtype)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float16", "bfloat16", "float32", "int32", "uint8", "bool", "complex64"]
+)
+def test_objects_become_what_is_asked_for(dtype: str) -> None:
+    """In a dtype that is named, as NumPy converts them; without one they are no array."""
+    for values in (
+        [None],
+        [None, 1.0],
+        ["1.5"],
+        [1, 2.5],
+        [b"2"],
+        [True],
+        [[3, 4]],
+        [2**70],
+        [1 + 2j],
+        ["x"],
+    ):
+        objects = np.array(values, object)
+        for make in (cnp.asarray, cnp.array):
+            with pytest.raises(TypeError, match="not an array"):
+                make(objects)
+            try:
+                with np.errstate(over="ignore"):
+                    wanted = np.asarray(objects, cnp.dtype(dtype))
+            except (TypeError, ValueError, OverflowError) as error:
+                with pytest.raises(type(error)):
+                    make(objects, dtype)
+            else:
+                with np.errstate(over="ignore"):
+                    made = make(objects, dtype)
+                assert made.dtype == wanted.dtype
+                np.testing.assert_array_equal(np.asarray(made), wanted)

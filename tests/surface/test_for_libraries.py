@@ -352,3 +352,69 @@ def test_classes_of_classes_of_a_librarys_own() -> None:
     assert isinstance(cnp.ones(2), cv.Array)
     with pytest.raises(TypeError, match="is for Array"):
         Plain.register(int)
+
+
+# --------------------------------------------------------------------------- what vmap takes apart as it is told
+
+
+class Bag:
+    """No pytree; `y` is the same for all."""
+
+    def __init__(self, x: Any, y: Any):
+        self.x, self.y = x, y
+
+
+def bagged(x: Bag) -> tuple[Any, Any]:
+    return np.asarray(x.x).tolist(), x.y
+
+
+BAG = (
+    lambda enter, index, b, axis: Bag(enter(b.x, axis), index() if b.y == "places" else b.y),
+    lambda leave, size, b, axis: Bag(leave(size, b.x, axis), b.y),
+)
+ROWS = np.arange(6.0).reshape(3, 2).astype("float32")
+
+
+def test_vmap_takes_apart_what_was_registered() -> None:
+    batching.register_vmappable(Bag, int, int, *BAG, None)
+    over = cnp.arange(3.0)
+
+    def f(bag: Bag, z: Any) -> Bag:
+        return Bag(bag.x * z, "made")
+
+    scaled = (ROWS * np.arange(3.0)[:, None]).tolist()
+    assert bagged(cv.vmap(f)(Bag(ROWS, 1), over)) == (scaled, "made")
+    assert bagged(cv.vmap(f, (1, None), axis_size=2)(Bag(ROWS, 1), 2.0))[0] == (2 * ROWS.T).tolist()
+    assert bagged(cv.vmap(f, (-1, None), 1, axis_size=2)(Bag(ROWS, 1), 1.0))[0] == ROWS.tolist()
+    assert bagged(cv.vmap(f, (None, 0))(Bag(ROWS[:, 0], 1), over))[0] == [
+        [0, 0, 0],
+        [0, 2, 4],
+        [0, 4, 8],
+    ]
+    twice = cv.vmap(cv.vmap(f, (0, None), axis_size=2))(Bag(ROWS, 1), over)
+    assert bagged(twice) == (scaled, "made")
+    assert cv.jit(lambda x: cv.vmap(f)(Bag(x, 1), over).x)(ROWS).tolist() == scaled
+    slopes = cv.grad(lambda x: cv.vmap(f)(Bag(x, 1), over).x.sum())(cnp.asarray(ROWS))
+    assert slopes.tolist() == [[0, 0], [1, 1], [2, 2]]
+
+
+def test_what_was_registered_among_other_results_and_by_keyword() -> None:
+    batching.register_vmappable(Bag, int, int, *BAG, None)
+    out = cv.vmap(lambda z, bag: {"b": [Bag(z + bag.y, 0)], "c": (z, Bag(cnp.ones(2), 1))})(
+        cnp.arange(3), bag=Bag(cnp.zeros(3), "places")
+    )
+    assert bagged(out["b"][0]) == ([0, 2, 4], 0)
+    assert out["c"][0].tolist() == [0, 1, 2]
+    assert bagged(out["c"][1]) == ([[1.0, 1.0]] * 3, 1)
+    placed = cv.vmap(lambda z: (z, Bag(cnp.stack([z, z]), 0)), out_axes=(0, 1))(cnp.arange(3))
+    assert bagged(placed[1])[0] == [[0, 1, 2], [0, 1, 2]]
+
+
+def test_what_was_registered_needs_what_vmap_needs() -> None:
+    batching.register_vmappable(Bag, int, int, *BAG, None)
+    with pytest.raises(ValueError, match="nothing to map over"):
+        cv.vmap(lambda bag: bag.x)(Bag(ROWS, 1))
+    with pytest.raises(ValueError, match="out_axes entry is None"):
+        cv.vmap(lambda z: Bag(z, 1), out_axes=None)(cnp.arange(3))
+    with pytest.raises(TypeError, match="axis_size_type must be int, got <class 'tuple'>"):
+        batching.register_vmappable(Bag, int, tuple, *BAG, None)

@@ -104,8 +104,6 @@ DIFFERENT = {
     "ShapeDtypeStruct": "no manual_axis_type, is_ref: types show no meshes, and a reference is made by `new_ref`",
     "core.ShapedArray": "no manual_axis_type, memory_space, layout: there is one memory, and types show no meshes",
     "experimental.hijax.ShapedArray": "the same class as `core.ShapedArray`",
-    "linearize": "no in_nzs: which tangents are zero is found out where the linear function is used",
-    "vjp": "no in_nzs, as `linearize`; no saveable_args: residuals are the compiled function's, and none is given back",
     "ffi.ffi_lowering": "what custom calls of XLA take else has names; attributes are the primitive's parameters",
     "ffi.build_ffi_lowering_function": "what `ffi_lowering` takes",
     "interpreters.ad.jvp": "gives the function of operands and tangents, as in earlier versions of JAX",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from enum import Enum
 from types import FrameType, SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -50,16 +49,6 @@ def nones(count: int) -> Groups:
 def pack(groups: Iterable[Groups]) -> Groups:
     """Several groups as those of one loop."""
     return Groups(tuple([n for group in groups for n in group.sizes]))
-
-
-class Inline(Enum):
-    """When JAX puts a function's body in the place of its call; here the compiler always does."""
-
-    AUTO = "auto"
-    JAX_EARLY = "jax_early"
-    JAX_LATE = "jax_late"
-    XLA_EARLY = "xla_early"
-    XLA_LATE = "xla_late"
 
 
 class TypedInt(int):

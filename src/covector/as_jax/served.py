@@ -125,14 +125,11 @@ class View(ModuleType):
         return sorted({*self.__dict__, *self._late, *ours})
 
 
-_LATE = {"Inline": "covector.as_jax.names:Inline"}  # of `jax` itself
-
-
 def _views() -> dict[str, Callable[[], View]]:
     """What makes each module that has names of its own."""
     version = {"__version__": JAX_VERSION, "__version_info__": _NUMBERS}
     made: dict[str, Callable[[], View]] = {
-        "jax": lambda: View("jax", version, _LATE, "covector"),
+        "jax": lambda: View("jax", version, {}, "covector"),
         "jax.version": lambda: View("jax.version", version, {}),
         "jax.lib": lambda: View("jax.lib", version, {}),
         "jax._src": lambda: View("jax._src", {}, {}),

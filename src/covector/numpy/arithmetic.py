@@ -432,8 +432,6 @@ float_power = binary("float_power", prims.pow_, "inexact", "x to the power y, as
 @cache
 def _power_of(n: int) -> Any:
     """The function x -> x ** n."""
-    if n == 2:
-        return square
     return unary(f"power_{n}", lambda x: prims.integer_pow(x, n), "numeric", f"x to the power {n}.")
 
 

@@ -101,7 +101,10 @@ def array_of(a: Any, wanted: np.dtype | None = None) -> Any:
         weak = wanted is None and type(a) is not bool
         return constant(a, wanted or dtypes.of_number(type(a)), weak)
     if isinstance(a, np.ndarray | np.generic):
-        return from_numpy("asarray", plain("asarray", a), wanted)
+        objects = wanted is not None and a.dtype.kind == "O"
+        return from_numpy(
+            "asarray", plain("asarray", np.asarray(a, wanted) if objects else a), wanted
+        )
     if isinstance(a, list | tuple | range):
         return _from_list(a, wanted)
     for t in SCALARS:  # subclasses of Python's numbers

@@ -9,6 +9,7 @@
 #include "runtime/common.h"
 #include "runtime/gate.h"
 #include "runtime/gemm.h"
+#include "runtime/gemm_thin.h"
 #include "runtime/lapack.h"
 #include "runtime/pool.h"
 
@@ -189,6 +190,7 @@ template <typename T>
 void multiply_parallel(const Product<T>& p) {
     if (p.m <= 0 || p.n <= 0) return;
     if constexpr (std::is_floating_point_v<T>) {
+        if (multiply_thin(p)) return;
         if ((tiles_win(p) || !has_blas<T>()) && multiply_tiles(p)) return;
     }
     const bool by_rows = p.m >= p.n;

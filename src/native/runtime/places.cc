@@ -1,17 +1,61 @@
-// The places of what is wanted: eight bytes at a time, without a branch for each.
+// The places of what is wanted: by vectors that pack them, or eight bytes at a time, without a branch for each.
 //
-// Each byte's place is written where the next wanted one belongs, and counts only if the byte is 1. A running sum and
-// a scatter took four times as long: 140 us for 100,000, of which half are wanted.
+// Of eight, each byte's place is written where the next wanted one belongs, and counts only if the byte is 1. A running
+// sum and a scatter took four times as long: 140 us for 100,000, of which half are wanted.
 #include "runtime/places.h"
 
 #include <algorithm>
 #include <cstring>
 
+#include "runtime/vectors.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace {
+
+struct Progress {
+    int64_t seen, found;
+};
+
+#if defined(__x86_64__)
+// Sixteen at a time, as long as there is room for as many: 100,000, of which half are wanted, take 11 us, where eight
+// at a time take 37.
+CV_AVX512 Progress begin_row(const uint8_t* wanted, int32_t* places, int64_t n, int64_t k) {
+    __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    int64_t i = 0, found = 0;
+    for (; i + 16 <= n && found + 16 <= k; i += 16, place = _mm512_add_epi32(place, _mm512_set1_epi32(16))) {
+        const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(wanted + i));
+        const __m512i bytes = _mm512_maskz_cvtepu8_epi32(0xFFFF, sixteen);
+        const __mmask16 here = _mm512_test_epi32_mask(bytes, bytes);
+        _mm512_storeu_si512(places + found, _mm512_maskz_compress_epi32(here, place));
+        found += __builtin_popcount(here);
+    }
+    return {i, found};
+}
+
+CV_AVX512 Progress begin_row(const uint8_t* wanted, int64_t* places, int64_t n, int64_t k) {
+    __m512i place = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+    int64_t i = 0, found = 0;
+    for (; i + 8 <= n && found + 8 <= k; i += 8, place = _mm512_add_epi64(place, _mm512_set1_epi64(8))) {
+        const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(wanted + i));
+        const __m512i bytes = _mm512_maskz_cvtepu8_epi64(0xFF, eight);
+        const __mmask8 here = _mm512_test_epi64_mask(bytes, bytes);
+        _mm512_storeu_si512(places + found, _mm512_maskz_compress_epi64(here, place));
+        found += __builtin_popcount(here);
+    }
+    return {i, found};
+}
+#endif
 
 template <class Place>
 void places_of_row(const uint8_t* wanted, Place* places, int64_t n, int64_t k) {
-    int64_t i = 0, found = 0;
+    Progress begun{0, 0};
+#if defined(__x86_64__)
+    if (covector::vector_bytes() >= 64) begun = begin_row(wanted, places, n, k);
+#endif
+    int64_t i = begun.seen, found = begun.found;
     while (i + 8 <= n && found < k) {
         uint64_t bytes;
         std::memcpy(&bytes, wanted + i, 8);

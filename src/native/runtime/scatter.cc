@@ -111,24 +111,32 @@ int64_t pack(const Job& job, int64_t begin, int64_t block, Range range, int32_t*
 }
 
 #if defined(__x86_64__)
+// What sixteen indices stand for.
+CV_AVX512 [[gnu::always_inline]] inline __m512i brought_inside(int64_t outside, __m512i index, __m512i size) {
+    const __m512i zero = _mm512_setzero_si512();
+    constexpr __mmask16 all = 0xFFFF;
+    switch (outside) {
+        case kMoved:
+            index = _mm512_maskz_max_epi32(all, index, zero);
+            return _mm512_maskz_min_epi32(all, index, _mm512_sub_epi32(size, _mm512_set1_epi32(1)));
+        case kFromEnd: return _mm512_mask_add_epi32(index, _mm512_cmplt_epi32_mask(index, zero), index, size);
+        case kFirst: return _mm512_maskz_max_epi32(all, index, zero);
+        default: return index;
+    }
+}
+
 // The same for vectors of one int32.
 CV_AVX512 int64_t pack_avx512(
     const Job& job, int64_t begin, int64_t block, Range range, int32_t* places, int32_t* which) {
     const int32_t* indices = reinterpret_cast<const int32_t*>(job.indices) + begin;
     const __m512i low = _mm512_set1_epi32(range.low);
     const __m512i count = _mm512_set1_epi32(static_cast<int>(range.count));
-    const __m512i zero = _mm512_setzero_si512(), size = _mm512_set1_epi32(static_cast<int>(job.sizes[0]));
-    const __m512i last = _mm512_sub_epi32(size, _mm512_set1_epi32(1));
+    const __m512i size = _mm512_set1_epi32(static_cast<int>(job.sizes[0]));
     __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     int64_t found = 0;
     for (int64_t i = 0; i < block; i += 16) {
         const auto there = static_cast<__mmask16>(block - i < 16 ? (1u << (block - i)) - 1 : 0xFFFFu);
-        __m512i place = _mm512_maskz_loadu_epi32(there, indices + i);
-        if (job.outside == kMoved) place = _mm512_maskz_min_epi32(there, _mm512_maskz_max_epi32(there, place, zero), last);
-        if (job.outside == kFirst) place = _mm512_maskz_max_epi32(there, place, zero);
-        if (job.outside == kFromEnd) {
-            place = _mm512_mask_add_epi32(place, _mm512_cmplt_epi32_mask(place, zero), place, size);
-        }
+        const __m512i place = brought_inside(job.outside, _mm512_maskz_loadu_epi32(there, indices + i), size);
         const __mmask16 mine = _mm512_mask_cmplt_epu32_mask(there, _mm512_sub_epi32(place, low), count);
         _mm512_storeu_si512(places + found, _mm512_maskz_compress_epi32(mine, place));
         _mm512_storeu_si512(which + found, _mm512_maskz_compress_epi32(mine, lanes));
@@ -146,13 +154,20 @@ Pack pack_of(const Job& job) {
     return job.index_width == 4 ? pack<int32_t> : pack<int64_t>;
 }
 
+// What an update that is no NaN makes of an element; of extremes as the instruction has it, without a branch for each.
 template <class T, int64_t kOperation>
-[[gnu::always_inline]] inline T combined(T old, T x) {
+[[gnu::always_inline]] inline T combined_number(T old, T x) {
     if constexpr (kOperation == kSet) return x;
     if constexpr (kOperation == kAdd) return static_cast<T>(old + x);
     if constexpr (kOperation == kMul) return static_cast<T>(old * x);
-    if constexpr (kOperation == kMin) return (x < old) | (x != x) ? x : old;  // NaN stays
-    return (x > old) | (x != x) ? x : old;
+    if constexpr (kOperation == kMin) return x < old ? x : old;
+    return x > old ? x : old;
+}
+
+template <class T, int64_t kOperation>
+[[gnu::always_inline]] inline T combined(T old, T x) {
+    if (__builtin_expect((kOperation == kMin || kOperation == kMax) && x != x, 0)) return x;  // NaN stays
+    return combined_number<T, kOperation>(old, x);
 }
 
 template <class T, int64_t kOperation>
@@ -196,7 +211,7 @@ T neutral() {
 struct Copies {
     const Job& job;
     char* memory;
-    int64_t places;
+    int64_t places, stride;  // a copy is followed by a place for each lane, for what is left out
 };
 
 // Updates that go into copies of their own, side by side: an update waits for the one before where both have
@@ -212,7 +227,7 @@ int64_t combine_in_turn(const Copies& c, int64_t from, int64_t apart, int64_t co
     for (int t = 0; t < kTurns; ++t) {
         indices[t] = reinterpret_cast<const Index*>(c.job.indices) + from + t * apart;
         updates[t] = reinterpret_cast<const T*>(c.job.updates) + (kOne ? 0 : from + t * apart);
-        copies[t] = copy + t * c.places;
+        copies[t] = copy + t * c.stride;
     }
     const T one = *updates[0];
     for (int64_t i = 0; i < count; ++i) {
@@ -235,7 +250,7 @@ int64_t combine_in_turn(const Copies& c, int64_t from, int64_t apart, int64_t co
 // copies: there are just registers enough.
 template <class T, class Index, int64_t kOperation, bool kOne, int kTurns>
 int64_t combine_plainly(const Copies& c, int64_t from, int64_t apart, int64_t count, T* copy) {
-    const int64_t places = c.places;
+    const int64_t places = c.places, stride = c.stride;
     const Index* indices[kTurns];
     const T* updates[kTurns];
     for (int t = 0; t < kTurns; ++t) {
@@ -249,7 +264,7 @@ int64_t combine_plainly(const Copies& c, int64_t from, int64_t apart, int64_t co
         for (int t = 0; t < kTurns; ++t) {
             const int64_t place = indices[t][i];
             if (static_cast<uint64_t>(place) >= static_cast<uint64_t>(places)) continue;
-            T& old = copy[place + t * places];
+            T& old = copy[place + t * stride];
             old = combined<T, kOperation>(old, kOne ? one : updates[t][i]);
         }
     }
@@ -257,9 +272,9 @@ int64_t combine_plainly(const Copies& c, int64_t from, int64_t apart, int64_t co
 }
 
 #if defined(__x86_64__)
-// Sixteen of each of two pieces, all inside: two pieces leave registers enough, and indices are loaded by
-// pairs. 1M float32 into 1,000 places took 338 us by four pieces at once, and takes 286; 378 where negative indices
-// count from the end, and 310; 698 where indices rise, as each sum then waits for the one before, and 361.
+// Sixteen of each of two pieces, all of places of a copy: two pieces leave registers enough, and places are loaded by
+// pairs. 1M float32 into 1,000 places took 338 us by four pieces at once, and takes 286; 698 where indices rise, as
+// each sum then waits for the one before, and 361; 1,080 where half of the indices are negative, and 460.
 template <class T, int64_t kOperation, bool kOne>
 CV_AVX512 [[gnu::always_inline]] inline void combine_sixteen(
     const int32_t* first, const int32_t* second, const T* updates, const T* others, T one, T* copy, T* other) {
@@ -278,67 +293,94 @@ CV_AVX512 [[gnu::always_inline]] inline void combine_sixteen(
 #pragma GCC unroll 4
         for (int j = 0; j < 4; ++j) {
             T& old = copy[j % 2 ? a[j / 2] >> 32 : a[j / 2] & 0xFFFFFFFF];
-            old = combined<T, kOperation>(old, kOne ? one : u[j]);
+            old = combined_number<T, kOperation>(old, kOne ? one : u[j]);
             T& next = other[j % 2 ? b[j / 2] >> 32 : b[j / 2] & 0xFFFFFFFF];
-            next = combined<T, kOperation>(next, kOne ? one : v[j]);
+            next = combined_number<T, kOperation>(next, kOne ? one : v[j]);
         }
     }
 }
 
 // Sixteen of one piece; where all have one place, that waits for no memory.
 template <class T, int64_t kOperation, bool kOne>
-[[gnu::always_inline]] inline void combine_run(const int32_t* indices, bool same, const T* updates, T one, T* copy) {
+[[gnu::always_inline]] inline void combine_run(const int32_t* places, bool same, const T* updates, T one, T* copy) {
     if (same) {
-        T old = copy[indices[0]];
+        T old = copy[places[0]];
         for (int i = 0; i < kLanes; ++i) old = combined<T, kOperation>(old, kOne ? one : updates[i]);
-        copy[indices[0]] = old;
+        copy[places[0]] = old;
         return;
     }
     for (int i = 0; i < kLanes; ++i) {
-        T& old = copy[indices[i]];
+        T& old = copy[places[i]];
         old = combined<T, kOperation>(old, kOne ? one : updates[i]);
     }
 }
 
-// Two pieces side by side, sixteen of each at once where none is out of bounds.
-template <class T, int64_t kOperation, bool kOne>
+// Whether an update has to be looked at: NaN, of extremes.
+template <class T, int64_t kOperation>
+CV_AVX512 [[gnu::always_inline]] inline bool has_nan(const T* updates) {
+    if constexpr (std::is_floating_point_v<T> && (kOperation == kMin || kOperation == kMax)) {
+        unsigned found = 0;
+        for (size_t i = 0; i < kLanes; i += 64 / sizeof(T)) {
+            const __m512 x = _mm512_loadu_ps(updates + i);
+            const __m512d y = _mm512_castps_pd(x);
+            found |= sizeof(T) == 4 ? _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q) : _mm512_cmp_pd_mask(y, y, _CMP_UNORD_Q);
+        }
+        return found != 0;
+    }
+    return false;
+}
+
+// Sixteen indices; one that 32 bits do not hold becomes the nearest that they do, which is as far out of bounds.
+template <class Index>
+CV_AVX512 [[gnu::always_inline]] inline __m512i sixteen_of(const Index* indices) {
+    if constexpr (sizeof(Index) == 4) return _mm512_loadu_si512(indices);
+    const __m256i low = _mm512_maskz_cvtsepi64_epi32(0xFF, _mm512_loadu_si512(indices));
+    const __m256i high = _mm512_maskz_cvtsepi64_epi32(0xFF, _mm512_loadu_si512(indices + 8));
+    return _mm512_maskz_inserti64x4(0xFF, _mm512_castsi256_si512(low), high, 1);
+}
+
+// Two pieces side by side, sixteen of each at once. What is left out goes to the places behind the copies.
+template <class T, class Index, int64_t kOperation, bool kOne>
 CV_AVX512 void combine_two(const Copies& c, int64_t from, int64_t apart, int64_t count, T* copy) {
-    const int32_t* first = reinterpret_cast<const int32_t*>(c.job.indices) + from;
-    const int32_t* second = first + apart;
+    const Index* first = reinterpret_cast<const Index*>(c.job.indices) + from;
+    const Index* second = first + apart;
     const T* updates = reinterpret_cast<const T*>(c.job.updates) + (kOne ? 0 : from);
     const T* others = updates + (kOne ? 0 : apart);
     const T one = *updates;
-    T* other = copy + c.places;
+    T* other = copy + c.stride;
     const __m512i places = _mm512_set1_epi32(static_cast<int>(c.places));
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i behind = _mm512_add_epi32(places, lanes);
+    const int64_t outside = c.job.outside;
+    alignas(64) int32_t brought[2][kLanes];
     int64_t i = 0;
     for (; i + kLanes <= count; i += kLanes) {
-        const __m512i a = _mm512_loadu_si512(first + i), b = _mm512_loadu_si512(second + i);
+        __m512i a = sixteen_of(first + i), b = sixteen_of(second + i);
+        const auto* p = reinterpret_cast<const int32_t*>(first + i);
+        const auto* q = reinterpret_cast<const int32_t*>(second + i);
         const unsigned inside = _mm512_cmplt_epu32_mask(a, places) & _mm512_cmplt_epu32_mask(b, places);
-        if (__builtin_expect(inside != 0xFFFFu, 0)) {
-            combine_in_turn<T, int32_t, kOperation, kOne, 2>(c, from + i, apart, kLanes, copy);
-            continue;
+        if (sizeof(Index) == 8 || inside != 0xFFFFu) {
+            a = brought_inside(outside, a, places);
+            b = brought_inside(outside, b, places);
+            a = _mm512_mask_mov_epi32(behind, _mm512_cmplt_epu32_mask(a, places), a);
+            b = _mm512_mask_mov_epi32(behind, _mm512_cmplt_epu32_mask(b, places), b);
+            _mm512_store_si512(brought[0], a);
+            _mm512_store_si512(brought[1], b);
+            p = brought[0], q = brought[1];
         }
-        const bool same = _mm512_cmpeq_epi32_mask(a, _mm512_set1_epi32(first[i])) == 0xFFFFu;
-        const bool alike = _mm512_cmpeq_epi32_mask(b, _mm512_set1_epi32(second[i])) == 0xFFFFu;
+        const bool same = _mm512_cmpeq_epi32_mask(a, _mm512_set1_epi32(*p)) == 0xFFFFu;
+        const bool alike = _mm512_cmpeq_epi32_mask(b, _mm512_set1_epi32(*q)) == 0xFFFFu;
         const T* u = kOne ? updates : updates + i;
         const T* v = kOne ? others : others + i;
-        if (__builtin_expect(same | alike, 0)) {
-            combine_run<T, kOperation, kOne>(first + i, same, u, one, copy);
-            combine_run<T, kOperation, kOne>(second + i, alike, v, one, other);
+        const bool nan = !kOne && (has_nan<T, kOperation>(u) || has_nan<T, kOperation>(v));
+        if (__builtin_expect(same | alike | nan, 0)) {
+            combine_run<T, kOperation, kOne>(p, same, u, one, copy);
+            combine_run<T, kOperation, kOne>(q, alike, v, one, other);
         } else {
-            combine_sixteen<T, kOperation, kOne>(first + i, second + i, u, v, one, copy, other);
+            combine_sixteen<T, kOperation, kOne>(p, q, u, v, one, copy, other);
         }
     }
-    combine_in_turn<T, int32_t, kOperation, kOne, 2>(c, from + i, apart, count - i, copy);
-}
-
-// Four pieces, two at once.
-template <class T, int64_t kOperation, bool kOne>
-int64_t combine_by_two(const Copies& c, int64_t from, int64_t apart, int64_t count, T* copy) {
-    for (int64_t t = 0; t < kTurns; t += 2) {
-        combine_two<T, kOperation, kOne>(c, from + t * apart, apart, count, copy + t * c.places);
-    }
-    return 0;
+    combine_in_turn<T, Index, kOperation, kOne, 2>(c, from + i, apart, count - i, copy);
 }
 #endif
 
@@ -365,11 +407,15 @@ template <class T, class Index, int64_t kOperation, bool kOne, int kTurns>
 void combine_pieces(const Copies& c, int64_t from, int64_t apart, int64_t count, T* copy) {
     const auto combine = combine_in_turn<T, Index, kOperation, kOne, kTurns>;
     const bool plain = c.job.outside == kLeftOut;
-    auto go_on = plain ? combine_plainly<T, Index, kOperation, kOne, kTurns> : combine;
+    const auto go_on = plain ? combine_plainly<T, Index, kOperation, kOne, kTurns> : combine;
 #if defined(__x86_64__)
-    if constexpr (kTurns == ::kTurns && sizeof(Index) == 4) {
-        const bool many = c.places >= kManyPlaces && covector::vector_bytes() >= 64;
-        if (many) go_on = combine_by_two<T, kOperation, kOne>;
+    if constexpr (kTurns == ::kTurns) {
+        if (c.places >= kManyPlaces && covector::vector_bytes() >= 64) {
+            for (int64_t t = 0; t < kTurns; t += 2) {
+                combine_two<T, Index, kOperation, kOne>(c, from + t * apart, apart, count, copy + t * c.stride);
+            }
+            return;
+        }
     }
 #endif
     for (int64_t end = from + count; from < end;) {
@@ -381,7 +427,7 @@ void combine_pieces(const Copies& c, int64_t from, int64_t apart, int64_t count,
             go_on(c, from, apart, rest, copy);
         } else {
             for (int t = 0; t < kTurns; ++t) {
-                combine_packed<T, kOperation>(c, from + t * apart, rest, copy + t * c.places);
+                combine_packed<T, kOperation>(c, from + t * apart, rest, copy + t * c.stride);
             }
         }
         from += rest;
@@ -391,7 +437,7 @@ void combine_pieces(const Copies& c, int64_t from, int64_t apart, int64_t count,
 template <class T, class Index, int64_t kOperation, bool kOne>
 void scatter_into_copies(void* context, int64_t begin, int64_t end) {
     const auto& c = *static_cast<const Copies*>(context);
-    const int64_t each = c.job.n / kCopies, size = c.places;
+    const int64_t each = c.job.n / kCopies, size = c.stride;
     for (int64_t p = begin; p < end; p += kTurns) {
         T* copy = reinterpret_cast<T*>(c.memory) + p * size;
         const int64_t turns = std::min(kTurns, end - p), rest = p + turns == kCopies ? c.job.n % kCopies : 0;
@@ -410,8 +456,8 @@ void scatter_into_copies(void* context, int64_t begin, int64_t end) {
 // Whether it was done; else there was no memory for the copies.
 template <class T, int64_t kOperation>
 bool scatter_by_copies(const Job& job, int64_t places) {
-    const int64_t bytes = kCopies * places * int64_t{sizeof(T)};
-    Copies copies{job, static_cast<char*>(cv_alloc(bytes)), places};
+    const int64_t stride = places + kLanes, bytes = kCopies * stride * int64_t{sizeof(T)};
+    Copies copies{job, static_cast<char*>(cv_alloc(bytes)), places, stride};
     if (copies.memory == nullptr) return false;
     constexpr bool kMayBeOne = kOperation == kAdd;
     const ParallelBody one = job.index_width == 4 ? scatter_into_copies<T, int32_t, kOperation, kMayBeOne>
@@ -422,7 +468,7 @@ bool scatter_by_copies(const Job& job, int64_t places) {
     cv_parallel_for(body, &copies, kCopies, 1);
     T* out = reinterpret_cast<T*>(job.out);
     const T* copy = reinterpret_cast<const T*>(copies.memory);
-    for (int64_t c = 0; c < kCopies; ++c, copy += places) {
+    for (int64_t c = 0; c < kCopies; ++c, copy += stride) {
         for (int64_t i = 0; i < places; ++i) out[i] = combined<T, kOperation>(out[i], copy[i]);
     }
     cv_free(copies.memory);

@@ -20,12 +20,14 @@ from covector._engine.api.arguments import (
     primal,
     zero_tangent,
 )
+from covector._engine.api.prefixes import truths
 from covector._engine.api.pullback import (
     Linear,
     Pullback,
     Signature,
     check_tangents,
     cotangent_value,
+    saved,
 )
 from covector._engine.api.pushforward import Pushforward
 from covector._engine.base import errors, tree
@@ -243,6 +245,8 @@ def vjp(
     *primals: Any,
     has_aux: Literal[False] = False,
     reduce_axes: Sequence[Any] = (),
+    saveable_args: Any = True,
+    in_nzs: Any = None,
 ) -> tuple[R, Pullback]:
     """(results, pullback)."""
 
@@ -253,13 +257,16 @@ def vjp(
     *primals: Any,
     has_aux: Literal[True],
     reduce_axes: Sequence[Any] = (),
+    saveable_args: Any = True,
+    in_nzs: Any = None,
 ) -> tuple[R, Pullback, Aux]:
     """(results, pullback, auxiliary data)."""
 
 
 def vjp(
-    fun: Function, *primals: Any, has_aux: bool = False, reduce_axes: Sequence[Any] = ()
-) -> Any:
+    fun: Function, *primals: Any, has_aux: bool = False, reduce_axes: Sequence[Any] = (),
+    saveable_args: Any = True, in_nzs: Any = None,
+) -> Any:  # fmt: skip
     """(results of `fun`, pullback), and with `has_aux` the auxiliary data that `fun` returns beside its results.
 
     The pullback takes a cotangent with the structure, shapes and dtypes of the results (dtype float0 for integers),
@@ -276,6 +283,10 @@ def vjp(
     >>> y, pullback = covector.vjp(lambda r: r[...] ** 2, ref)
     >>> pullback.with_refs(gradient)(1.0), gradient
     ((GradRef(),), Ref(4., dtype=float32))
+
+    `in_nzs` and `saveable_args` are truth values for the arguments, or trees of them.  What `in_nzs` is False for is a
+    constant: its cotangent is zero; `pullback.out_nzs` has the results that depend on others.  An argument that
+    `saveable_args` is False for is not kept: it has to be put into `pullback.args_res` before the pullback is called.
     """
     check_callable(fun, "vjp")
     _refuse_axes("vjp", reduce_axes)
@@ -284,7 +295,8 @@ def vjp(
     given = refs.values(leaves)
     check_values(given, partial(leaf_names, fun, primals), "vjp")
     avals = [typeof(x) for x in given]
-    mask = [a.differentiable() for a in avals]
+    mask = _moving("vjp", in_nzs, in_tree, avals)
+    saveable = None if saveable_args is True else truths("saveable_args", saveable_args, in_tree)
     flat = Flattened("vjp", fun, in_tree, has_aux)
 
     def with_last(*values: Any) -> list[Any]:
@@ -308,10 +320,24 @@ def vjp(
             leaves[i]._write(as_array(x))
         outs = [*outs[: flat.n], *outs[flat.n + len(written) :]]
     types = tuple([typeof(x) for x in outs[: flat.n]])
-    signature = Signature(in_tree, flat.out_tree, tuple(avals), types, tuple(refs.places), written)
+    places = tuple(refs.places)
+    signature = Signature(in_tree, flat.out_tree, tuple(avals), mask, types, places, written)
+    if saveable is not None:
+        linear = saved(linear, signature, values, saveable)
     pullback = Pullback(signature, linear)
     results = tree.unflatten(flat.out_tree, map(as_array, outs[: flat.n]))
     return (results, pullback, flat.unflatten_aux(outs)) if has_aux else (results, pullback)
+
+
+def _moving(
+    api: str, in_nzs: Any, in_tree: tree.TreeDef, avals: Sequence[ShapedArray]
+) -> tuple[bool, ...]:
+    """The leaves of the arguments that have tangents: those of floats, unless they are said to be zero."""
+    floats = [a.differentiable() for a in avals]
+    if in_nzs is None:
+        return tuple(floats)
+    wanted = truths(f"in_nzs of {api}", in_nzs, in_tree)
+    return tuple([f and w for f, w in zip(floats, wanted, strict=True)])
 
 
 # ------------------------------------------------------------------------------------------------------ forward
@@ -375,23 +401,25 @@ def tangent_value(t: Any) -> Any:
 
 @overload
 def linearize(
-    fun: Callable[..., R], *primals: Any, has_aux: Literal[False] = False
+    fun: Callable[..., R], *primals: Any, has_aux: Literal[False] = False, in_nzs: Any = None
 ) -> tuple[R, Callable[..., R]]:
     """(results, pushforward)."""
 
 
 @overload
 def linearize(
-    fun: Callable[..., tuple[R, Aux]], *primals: Any, has_aux: Literal[True]
+    fun: Callable[..., tuple[R, Aux]], *primals: Any, has_aux: Literal[True], in_nzs: Any = None
 ) -> tuple[R, Callable[..., R], Aux]:
     """(results, pushforward, auxiliary data)."""
 
 
-def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
+def linearize(fun: Function, *primals: Any, has_aux: bool = False, in_nzs: Any = None) -> Any:
     """(results, pushforward), and with `has_aux` the auxiliary data.
 
     The pushforward takes tangents of the primals and returns those of the results, without computing `fun` again.  It
-    is a pytree, so that jitted and mapped functions can return it.
+    is a pytree, so that jitted and mapped functions can return it.  `in_nzs` is a truth value for the arguments, or a
+    tree of them.  What it is False for is a constant: its tangent is taken as zero, and `pushforward.out_nzs` has the
+    results that depend on others.
 
     >>> import covector
     >>> y, pushforward = covector.linearize(lambda x: x * x, 3.0)
@@ -402,7 +430,7 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     leaves, in_tree = flatten(primals)
     check_values(leaves, partial(leaf_names, fun, primals), "linearize")
     avals = [typeof(x) for x in leaves]
-    mask = [a.differentiable() for a in avals]
+    mask = _moving("linearize", in_nzs, in_tree, avals)
     flat = Flattened("linearize", fun, in_tree, has_aux)
     values = [primal(x) for x in leaves]
     linear: Recording | Tape
@@ -413,7 +441,7 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
         outs, linear = linearize_flat(flat, values, mask)
         del linear.outputs[flat.n :]
     types = tuple([typeof(x) for x in outs[: flat.n]])
-    pushforward = Pushforward(Signature(in_tree, flat.out_tree, tuple(avals), types), linear)
+    pushforward = Pushforward(Signature(in_tree, flat.out_tree, tuple(avals), mask, types), linear)
     results = tree.unflatten(flat.out_tree, map(as_array, outs[: flat.n]))
     return (results, pushforward, flat.unflatten_aux(outs)) if has_aux else (results, pushforward)
 

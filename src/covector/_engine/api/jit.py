@@ -23,9 +23,11 @@ from covector._engine.api.options import (
     ArgNames,
     ArgNums,
     Chosen,
+    Inline,
     JitOptions,
     chosen,
     compiler_flags,
+    is_early,
     matched,
 )
 from covector._engine.api.references import Touched
@@ -240,11 +242,12 @@ class Jitted:
         donated: Chosen = NOT_DONATED,
         options: Mapping[str, Any] = MappingProxyType({}),
         committed: bool = False,
+        early: bool = False,
     ):
         self._fun, self.name = _reference(fun), arguments.function_name(fun)
         self.static_argnums, self.static_names = static.numbers, frozenset(static.names)
         self.donate_argnums, self.donate_names = donated.numbers, frozenset(donated.names)
-        self.options, self.committed = options, committed
+        self.options, self.committed, self.early = options, committed, early
         self.traced: dict[Any, Traced] = {}
         self.apart = False  # whether it touches references in a way that native calls do not know
         # By thread: what `miss` traced for the `bypass` that follows, as it captured tracers.
@@ -372,7 +375,7 @@ class Jitted:
             return None
         signature = Signature(self, args, kwargs)
         traced_leaves = [x for x in signature.leaves if isinstance(x, Tracer)]
-        if not all(map(_native.is_native_value, traced_leaves)):
+        if not all(map(_native.is_native_value, traced_leaves)) or (self.early and traced_leaves):
             return None
         traced = self.trace(signature)
         if not _lasts(traced):
@@ -407,7 +410,7 @@ class Jitted:
         if trace.current().staging or call.axis_names or touched.tracers(leaves, program.constants):
             operands = [*touched.values(leaves), *program.constants]
             try:
-                outs = call(*operands)
+                outs = trace.evaluate(traced.closed, operands) if self.early else call(*operands)
             except errors.OutsideRefError:  # a rule touches references: it does so where it runs
                 return self.fun(*args, **kwargs)
             results = touched.settled(leaves, outs)
@@ -438,7 +441,7 @@ def jit(
     keep_unused: bool = False,
     device: Device | None = None,
     backend: str | None = None,
-    inline: bool = False,
+    inline: bool | Inline = False,
     compiler_options: Mapping[str, Any] | None = None,
     in_shardings: object = None,
     out_shardings: object = None,
@@ -454,7 +457,8 @@ def jit(
             one device, so it is a check.  Results are `committed` then.
         compiler_options: flags that change compiled code (those of `covector.config`), for this function alone.
         keep_unused, inline: accepted for programs that set them.  Unused arguments cost nothing, and a jitted
-            function inside another one is compiled as a part of it.
+            function inside another one is compiled as a part of it.  With `Inline.JAX_EARLY` its equations are
+            those of the function around it, which shows no call.
 
     Returns:
         A function with the same meaning, and the methods `lower`, `trace`, `eval_shape`, `clear_cache`.
@@ -483,8 +487,9 @@ def jit(
         }
         return boundary(functools.partial(jit, **options))
     arguments.check_callable(fun, "jit")
-    if keep_unused is not False or inline is not False:
-        errors.check_flags("jit", keep_unused=keep_unused, inline=inline)
+    if keep_unused is not False:
+        errors.check_flags("jit", keep_unused=keep_unused)
+    early = inline is not False and is_early(inline)
     committed = backend is not None
     if not (device is None and in_shardings is None and out_shardings is None):
         committed = committed or bool(tree.leaves((device, in_shardings, out_shardings)))
@@ -495,7 +500,7 @@ def jit(
         raise ValueError(f"jit: backend={backend!r}; the devices are {devices()}")
     static = chosen("static", static_argnums, static_argnames)
     donated = chosen("donate", donate_argnums, donate_argnames)
-    calls = _calls(fun, static, donated, compiler_flags("jit", compiler_options), committed)
+    calls = _calls(fun, static, donated, compiler_flags("jit", compiler_options), committed, early)
     native: Any = _native.JitFunction(fun, calls)
     functools.update_wrapper(native, fun, updated=())
     return native
@@ -507,18 +512,21 @@ def _calls(
     donated: Chosen,
     options: dict[str, Any],
     committed: bool,
+    early: bool,
 ) -> _native.Calls:
     """What is compiled of a function with these options: kept as long as the function is there."""
     key = static.numbers, static.names, donated.numbers, donated.names
     if committed:
         key = *key, "committed"
+    if early:
+        key = *key, "early"
     if options:
         key = *key, exact(tuple(sorted(options.items())))
     mine = belongings(fun)
     found = None if mine is None else mine.get(key)
     if found is not None:
         return found
-    made = Jitted(fun, *matched(fun, static, donated), options, committed).calls()
+    made = Jitted(fun, *matched(fun, static, donated), options, committed, early).calls()
     return made if mine is None else mine.setdefault(key, made)
 
 

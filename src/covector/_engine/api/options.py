@@ -5,8 +5,11 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 from operator import index
 from typing import Any, TypedDict
+
+import numpy as np
 
 from covector._engine.api.arguments import function_place
 from covector._engine.base import errors
@@ -16,6 +19,35 @@ from covector._engine.runtime.device import Device
 
 ArgNums = int | Sequence[int] | None
 ArgNames = str | Sequence[str] | None
+
+
+class Inline(Enum):
+    """When the body of a jitted function takes the place of a call in another one: what `jit(inline=)` may be.
+
+    JAX_EARLY: as it is traced, so that the Program around it has no call.  The others are JAX's, and mean one thing
+    here: the Program shows the call, and it is compiled as a part of what is around it.
+
+    >>> import covector as cv
+    >>> f = cv.jit(lambda x: x + 1, inline=cv.Inline.JAX_EARLY)
+    >>> [str(eqn.primitive) for eqn in cv.make_jaxpr(f)(cv.numpy.ones(3)).jaxpr.eqns]
+    ['add']
+    """
+
+    JAX_EARLY = "jax_early"
+    JAX_LATE = "jax_late"
+    XLA_EARLY = "xla_early"
+    XLA_LATE = "xla_late"
+    AUTO = "auto"
+
+
+def is_early(inline: Any) -> bool:
+    """Whether a function is inlined as it is traced; ValueError for what `inline` cannot be."""
+    if isinstance(inline, bool | np.bool_ | Inline):
+        return inline is Inline.JAX_EARLY
+    raise ValueError(
+        f"jit: inline must be True, False or one of covector.Inline, got {inline!r} of type {type(inline).__name__}"
+        f"{errors.at_user_line()}"
+    )
 
 
 class JitOptions(TypedDict, total=False):
@@ -28,7 +60,7 @@ class JitOptions(TypedDict, total=False):
     keep_unused: bool
     device: Device | None
     backend: str | None
-    inline: bool
+    inline: bool | Inline
     compiler_options: Mapping[str, Any] | None
     in_shardings: object
     out_shardings: object

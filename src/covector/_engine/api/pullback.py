@@ -11,6 +11,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.api.arguments import as_array, check_values, flatten, zero_tangent
+from covector._engine.api.prefixes import mirrored
 from covector._engine.base import errors, tree
 from covector._engine.base.public import bounded
 from covector._engine.base.record import record
@@ -91,6 +92,38 @@ class DidntWant(_Mark):
     __slots__ = ()
 
 
+class NotNeeded(_Mark):
+    """In the place of an argument in `pullback.args_res`: the pullback does not use it as it is.
+
+    >>> import covector
+    >>> _, pullback = covector.vjp(lambda x: 2 * x, 3.0, saveable_args=False)
+    >>> pullback.args_res
+    [NotNeeded()]
+    """
+
+    __slots__ = ()
+
+
+class NotSaveable(_Mark):
+    """In the place of an argument in `pullback.args_res`: it has to be put there before the pullback is called.
+
+    >>> import covector
+    >>> x = covector.numpy.arange(3.0)
+    >>> y, pullback = covector.vjp(lambda x: x * x, x, saveable_args=False)
+    >>> pullback.args_res
+    [NotSaveable()]
+    >>> pullback.args_res = [x]
+    >>> pullback(y)
+    (Array([ 0.,  2., 16.], dtype=float32),)
+    """
+
+    __slots__ = ()
+
+
+for _mark in (NotNeeded, NotSaveable):  # they hold no values
+    tree.register_node(_mark, lambda mark: ((), None), lambda _, __, cls=_mark: cls())
+
+
 def cotangent_value(ct: Any, aval: ShapedArray) -> Any:
     """A cotangent as users get it: of the type of the argument, weak types included; zeros for a symbolic one."""
     return as_weak_as(prims.zeros(aval) if ct is None or type(ct) is Zero else ct, aval)
@@ -109,6 +142,7 @@ class Signature:
     in_tree: tree.TreeDef
     out_tree: tree.TreeDef
     primals: tuple[ShapedArray, ...]
+    moving: tuple[bool, ...]  # the leaves of the arguments that have tangents which are not zero
     results: tuple[ShapedArray, ...]
     refs: tuple[int, ...] = ()  # the leaves of the arguments that are references
     written: tuple[
@@ -127,10 +161,30 @@ class Static:
     program: Program
     live: tuple[bool, ...]
     targets: Targets = ()
+    places: tuple[int, ...] | None = None  # for each residual the leaf that it is, or -1
 
 
 Staged = tuple[Static, list[Any]]
 Linear = Recording | Tape | Staged
+
+
+def saved(
+    linear: Recording | Tape, signature: Signature, leaves: Sequence[Any], saveable: Sequence[bool]
+) -> Staged:
+    """A linear function that knows which arguments are its residuals, without those that it may not keep."""
+    static, residuals = staged(linear, signature)
+    numbers = {id(x): i for i, x in enumerate(leaves)}
+    places = tuple([numbers.get(id(r), -1) for r in residuals])
+    kept = [
+        r if i < 0 or saveable[i] else NotSaveable() for i, r in zip(places, residuals, strict=True)
+    ]
+    return Static(signature, static.program, static.live, (), places), kept
+
+
+def out_nzs(linear: Linear, signature: Signature) -> Any:
+    """Which results have tangents that are not zero: a tree of their form."""
+    live = staged(linear, signature)[0].live
+    return mirrored(signature.out_tree, live[: len(signature.results)])
 
 
 def staged(linear: Linear, signature: Signature, targets: Targets = ()) -> Staged:
@@ -155,6 +209,63 @@ class Pullback:
 
     def __init__(self, signature: Signature, linear: Linear, targets: Targets = ()):
         self._signature, self._linear, self._targets = signature, linear, targets
+
+    @property
+    def out_nzs(self) -> Any:
+        """Which results depend on the arguments that have tangents: a tree of the results' form.
+
+        >>> import covector
+        >>> _, pullback = covector.vjp(lambda x, y: (x, x * y), 2.0, 3.0, in_nzs=(False, True))
+        >>> pullback.out_nzs
+        (False, True)
+        """
+        return out_nzs(self._linear, self._signature)
+
+    @property
+    def args_res(self) -> list[Any]:
+        """The arguments that it uses as they are, where `vjp` was told which may be saved: a list of their form.
+
+        `ad.NotNeeded()` stands for the others, `ad.NotSaveable()` for those that have to be put here before it is
+        called.
+        """
+        places, residuals = self._saved("args_res")
+        found: list[Any] = [NotNeeded()] * len(self._signature.primals)
+        for i, r in zip(places, residuals, strict=True):
+            if i >= 0:
+                found[i] = r
+        return list(mirrored(self._signature.in_tree, found))
+
+    @args_res.setter
+    def args_res(self, given: Any) -> None:
+        places, residuals = self._saved("args_res")
+        entries = mirrored(self._signature.in_tree, range(len(self._signature.primals)))
+        leaves = tree.leaves(list(given), lambda x: isinstance(x, NotNeeded | NotSaveable))
+        if len(leaves) != len(self._signature.primals):
+            raise ValueError(
+                f"args_res has the form {list(entries)}{errors.at_user_line()}: it cannot be {given!r}"
+            )
+        for k, i in enumerate(places):
+            if i >= 0 and not isinstance(leaves[i], NotSaveable):
+                residuals[k] = self._restored(i, leaves[i])
+
+    def _restored(self, i: int, x: Any) -> Any:
+        """What takes the place of an argument: a value of its type."""
+        aval = self._signature.primals[i]
+        check_values([x], lambda: [f"args_res[{i}]"], "args_res")
+        if typeof(x).shape != aval.shape or typeof(x).dtype != aval.dtype:
+            raise ValueError(
+                f"args_res: in the place of {aval.text()} there is {typeof(x).text()}{errors.at_user_line()}"
+            )
+        return as_weak_as(x, aval)
+
+    def _saved(self, what: str) -> tuple[tuple[int, ...], list[Any]]:
+        linear = self._linear
+        if isinstance(linear, tuple) and linear[0].places is not None:
+            return linear[0].places, linear[1]
+        raise AttributeError(
+            f"the pullback of vjp has no {what}{errors.at_user_line()}: it does not keep the arguments apart from what "
+            "else it holds; tell vjp which may be saved, as in vjp(f, x, saveable_args=(True,))"
+        )
 
     def with_refs(self, *entries: Any) -> Pullback:
         """The same, which adds gradients to references.
@@ -203,8 +314,8 @@ class Pullback:
             cts.append(cell._read() if isinstance(cell, Cell) else Zero(signature.primals[i]))
         backs = iter(self._pulled(cts))
         found = [
-            self._delivered(i, t, next(backs) if a.differentiable() else None)
-            for i, (a, t) in enumerate(zip(signature.primals, targets, strict=True))
+            self._delivered(i, t, next(backs) if moves else None)
+            for i, (moves, t) in enumerate(zip(signature.moving, targets, strict=True))
         ]
         return tree.unflatten(signature.in_tree, found)
 
@@ -236,6 +347,11 @@ class Pullback:
         if isinstance(linear, Tape):
             return pull(linear, cts)
         static, residuals = linear
+        if any(isinstance(r, NotSaveable) for r in residuals):
+            raise ValueError(
+                f"the pullback of vjp uses arguments that it may not save{errors.at_user_line()}: put them in the "
+                f"places of NotSaveable() first, pullback.args_res = ...; it is {self.args_res}"
+            )
         types = static.program.in_avals[len(residuals) :]
         mask = [False] * len(residuals) + [True] * len(types)
         given = list(compress(cts, static.live))

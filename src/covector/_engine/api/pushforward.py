@@ -8,7 +8,7 @@ from typing import Any
 
 from covector._engine import primitives as prims
 from covector._engine.api.arguments import as_array, zero_tangent
-from covector._engine.api.pullback import Linear, Signature, Static, check_tangents, staged
+from covector._engine.api.pullback import Linear, Signature, Static, check_tangents, out_nzs, staged
 from covector._engine.base import tree
 from covector._engine.base.public import bounded
 from covector._engine.core.trace import evaluate
@@ -31,13 +31,23 @@ class Pushforward:
     def __call__(self, *tangents: Any) -> Any:
         s = self._signature
         given = check_tangents("linearize", s.in_tree, s.primals, tangents, "primal", "tangent")
-        mask = [a.differentiable() for a in s.primals]
-        pushed = self._pushed([prims.materialize(t) for t in compress(given, mask)])
+        pushed = self._pushed([prims.materialize(t) for t in compress(given, s.moving)])
         found = [
             zero_tangent(a) if t is None else as_array(t)
             for t, a in zip(pushed, s.results, strict=True)
         ]
         return tree.unflatten(s.out_tree, found)
+
+    @property
+    def out_nzs(self) -> Any:
+        """Which results depend on the arguments that have tangents: a tree of the results' form.
+
+        >>> import covector
+        >>> _, pushforward = covector.linearize(lambda x, y: (x, x * y), 2.0, 3.0, in_nzs=(False, True))
+        >>> pushforward.out_nzs
+        (False, True)
+        """
+        return out_nzs(self._linear, self._signature)
 
     def _pushed(self, tangents: Sequence[Any]) -> Sequence[Any]:
         """The tangents of the results; None where they are zero."""

@@ -24,6 +24,7 @@ from covector._engine.api.arguments import (
     result_names,
 )
 from covector._engine.api.derivatives import Function, aval_of
+from covector._engine.api.vmappable import VMAPPABLES, around, is_entry
 from covector._engine.base import errors, tree
 from covector._engine.base.locks import import_late
 from covector._engine.base.public import boundary, wraps
@@ -73,15 +74,8 @@ def vmap(
     """
     check_callable(fun, "vmap")
     call: Function = fun
-    if isinstance(in_axes, list):
-        in_axes = tuple(in_axes)
-    if not (in_axes is None or isinstance(in_axes, int | tuple)):
-        raise TypeError(
-            f"vmap: in_axes must be an int, None, or a tuple of entries for the arguments, got {in_axes!r}"
-            f"{errors.at_user_line()}"
-        )
-    _check_axes("in_axes", in_axes)
-    _check_axes("out_axes", out_axes)
+    in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
+    _check_axes(in_axes, out_axes)
 
     mapped, placed = tree.Prefix(in_axes, "in_axes"), tree.Prefix(out_axes, "out_axes")
 
@@ -89,6 +83,12 @@ def vmap(
     @wraps(fun)
     def vmap_f(*args: Any, **kwargs: Any) -> Any:
         _check_entries(fun, in_axes, args)
+        if VMAPPABLES:
+            place = partial(_result, fun, sum_match)
+            return around(run, call, (args, kwargs), (in_axes, out_axes), place)
+        return run(call, args, kwargs)
+
+    def run(call: Function, args: Any, kwargs: Any) -> Any:
         leaves, in_tree = flatten((args, kwargs))
         entries = mapped.over(in_tree, lambda: args)
         entries = [*entries, *[0] * (len(leaves) - len(entries))]
@@ -209,7 +209,7 @@ def _results(
     if len(targets) != len(outs):  # there are arrays of float0, which are structure
         return _with_nothing(fun, out_tree, outs, axes, (targets, size, sum_match))
     results = [
-        as_array(_output(fun, x, axis, target, size, sum_match))
+        _result(fun, sum_match, size, x, axis, target)
         for x, axis, target in zip(outs, axes, targets, strict=True)
     ]
     return tree.unflatten(out_tree, results)
@@ -229,7 +229,7 @@ def _with_nothing(
     results = [
         array_of_nothing(_with_size(x.shape, target, size))
         if is_nothing(x)
-        else as_array(_output(fun, x, next(mapped), target, size, sum_match))
+        else _result(fun, sum_match, size, x, next(mapped), target)
         for x, target in zip(whole, targets, strict=True)
     ]
     return tree.unflatten(treedef, results)
@@ -243,13 +243,19 @@ def _with_size(shape: tuple[Any, ...], axis: int | None, size: Dim) -> tuple[Any
     return (*shape[:axis], size, *shape[axis:])
 
 
-def _check_axes(what: str, axes: Any) -> None:
-    for axis in tree.leaves(axes):
-        if type(axis) is not int:
-            raise TypeError(
-                f"vmap: {what} must be made of ints and None, got {axis!r} of type {type(axis).__name__}"
-                f"{errors.at_user_line()}"
-            )
+def _check_axes(in_axes: Any, out_axes: Any) -> None:
+    if not (in_axes is None or isinstance(in_axes, int | tuple)):
+        raise TypeError(
+            f"vmap: in_axes must be an int, None, or a tuple of entries for the arguments, got {in_axes!r}"
+            f"{errors.at_user_line()}"
+        )
+    for what, axes in (("in_axes", in_axes), ("out_axes", out_axes)):
+        for axis in tree.leaves(axes):
+            if type(axis) is not int and not is_entry(axis):
+                raise TypeError(
+                    f"vmap: {what} must be made of ints and None, got {axis!r} of type {type(axis).__name__}"
+                    f"{errors.at_user_line()}"
+                )
 
 
 def _leaf_names(
@@ -310,26 +316,26 @@ def _axis_size(
     return size
 
 
-def _output(
-    fun: Function, x: Any, axis: int | None, target: int | None, size: Dim, sum_match: bool
+def _result(
+    fun: Function, sum_match: bool, size: Dim, x: Any, axis: int | None, target: int | None
 ) -> Any:
     """A result with its batch axis where out_axes wants it."""
     if target is None:
         if axis is not None and sum_match:
-            return prims.Sum((axis,))(x)
+            return as_array(prims.Sum((axis,))(x))
         if axis is not None:
             raise ValueError(
                 f"vmap of {function_place(fun)} has a result with another value for each element, but its out_axes "
                 f"entry is None{errors.at_user_line()}; give it an axis, or sum the elements with sum_match=True"
             )
-        return x
+        return as_array(x)
     ndim = len(_shape(x)) + (axis is None)
     if not -ndim <= target < ndim:
         raise ValueError(
             f"vmap of {function_place(fun)}: out_axes entry {target} for a result that with the new axis has "
             f"{ndim} dimensions{errors.at_user_line()}"
         )
-    return place_axis(x, axis, target % ndim, size)
+    return as_array(place_axis(x, axis, target % ndim, size))
 
 
 # ---------------------------------------------------------------------------------- looking at without running

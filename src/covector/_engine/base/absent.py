@@ -29,7 +29,7 @@ ABSENT: tuple[Absence, ...] = (
     Absence("", "distributed", _ONE_PROCESS, "`process_index()`, which is 0"),
     Absence(
         "",
-        "CompilerEffortLevel Inline allow_f16_reductions auto_pcast jax2tf_associative_scan_reductions "
+        "CompilerEffortLevel allow_f16_reductions auto_pcast jax2tf_associative_scan_reductions "
         "remove_size_one_mesh_axis_from_type",
         _OF_XLA,
         "`jit`, which needs no setting",
@@ -108,12 +108,6 @@ ABSENT: tuple[Absence, ...] = (
         "batch_jaxpr_axes batch_subtrace zero_if_mapped",
         _INSIDE,
         "`vmap` of `core.jaxpr_as_fun(closed)`",
-    ),
-    Absence(
-        "interpreters.batching",
-        "register_vmappable unregister_vmappable",
-        "what `vmap` takes is arrays in pytrees",
-        "`tree_util.register_pytree_node`",
     ),
     Absence(
         "interpreters.mlir",

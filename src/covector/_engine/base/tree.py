@@ -204,6 +204,11 @@ def _one_level(x: Any, space: str = NAMESPACE) -> tuple[list[Any] | None, Any]:
     return list(children), (type(x), metadata)
 
 
+def children(x: Any) -> list[Any] | None:
+    """The children of a node; None of a leaf."""
+    return [] if x is None else _one_level(x, PUBLIC)[0]
+
+
 def _describe(x: Any) -> str:
     children, _ = _one_level(x)
     return f"a {type(x).__name__}" + ("" if children is None else f" of {len(children)}")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from covector._engine.base.record import replace
-from covector._engine.compile.turning import turning
+from covector._engine.compile.turning import Tiled, reads_across, turning
 from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.builder import load
 from covector._engine.ir.kernel import (
@@ -41,7 +41,7 @@ def rewrite(nest: Loop, step: Step, temp: Temp) -> list[Statement]:
         case Join():
             return [_Joined(nest, step).statement(nest)]
         case Tile():
-            return [_tiled(nest, step)]
+            return _tiled(nest, step, temp)
         case Together():
             return _run_together(nest, step)
         case Pieces():
@@ -101,11 +101,11 @@ def _turned(chain: Sequence[Loop], step: Tile) -> Statement | None:
     return made
 
 
-def _tiled(nest: Loop, step: Tile) -> Statement:
+def _tiled(nest: Loop, step: Tile, temp: Temp) -> list[Statement]:
     chain, side = chain_of(nest), step.side
     if (turned := _turned(chain, step)) is not None:
-        return turned
-    values: dict[str, Dim] = {}
+        return [turned]
+    starts: dict[str, Dim] = {}
     inner: list[Loop] = []
     tiles: list[Loop] = []
     for name in (step.across, step.along):
@@ -115,13 +115,17 @@ def _tiled(nest: Loop, step: Tile) -> Statement:
         if count != 1:
             tile = ix.loop_variable(f"{name}t", count)
             tiles.append(Loop(tile, count, (), free=True))
-        extent = dims.minimum(side, loop.extent - tile * side)
-        variable = ix.loop_variable(name, extent)
-        values[name] = variable + tile * side
-        inner.append(Loop(variable, extent, (), free=True))
-    rest = [loop for loop in chain if loop.name not in values]
-    (made,) = _around([*rest, *tiles, *inner], Renaming(values).body(chain[-1].body))
-    return made
+        starts[name] = tile * side
+        extent = dims.minimum(side, loop.extent - starts[name])
+        inner.append(Loop(ix.loop_variable(name, extent), extent, (), free=True))
+    rest = [loop for loop in chain if loop.name not in starts]
+    body = chain[-1].body
+    tiled = Tiled(inner, side, starts)
+    calls = [
+        tiled.turn(read, temp("turned", read.buffer.dtype, 0).name)
+        for read in reads_across(body, step.across, step.along)
+    ]
+    return _around([*rest, *tiles], [*calls, *_around(inner, tiled.body(body))])
 
 
 def _run_together(nest: Loop, step: Together) -> list[Statement]:

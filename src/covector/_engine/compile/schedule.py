@@ -24,7 +24,7 @@ from covector._engine.compile.registers import in_registers
 from covector._engine.compile.rewrite import rewrite
 from covector._engine.compile.rows import Rows
 from covector._engine.compile.survey import TICKS, Facts, Survey
-from covector._engine.compile.turning import turning
+from covector._engine.compile.turning import reads_across, turning
 from covector._engine.core.routine import ROUTINES
 from covector._engine.ir import index as ix
 from covector._engine.ir.access import Reader
@@ -405,14 +405,17 @@ class Choice:
             return None
         if not self._is_long(vector):
             return None
+        across = [n for n in self.outer if n != vector and self._is_long(n)]
+        for name in across:
+            if self._reads_across(name, vector):
+                tile = self.target.loops.turned_tile
+                return Tile(name, vector, tile), "rows are read as columns"
         for d in self.survey.places:
-            if ix.coefficient(d, vector) in (0, 1, None):
-                continue
-            for name in self.outer:
-                if name != vector and self._is_long(name) and ix.coefficient(d, name) == 1:
-                    return Tile(
-                        name, vector, side
-                    ), f"something is read across its rows along {vector}"
+            if ix.coefficient(d, vector) not in (0, 1, None):
+                for name in across:
+                    if ix.coefficient(d, name) == 1:
+                        reason = f"something is read across its rows along {vector}"
+                        return Tile(name, vector, side), reason
         return None
 
     def _is_long(self, name: str) -> bool:
@@ -463,9 +466,14 @@ class Choice:
             case Stream():
                 self._cost_of_pieces(step.loop, step.pieces)
 
+    def _reads_across(self, across: str, along: str) -> bool:
+        """Whether something is read across rows, of which tiles can be turned."""
+        return bool(reads_across(self.chain[-1].loop.body, across, along))
+
     def _cost_of_tiles(self, step: Tile) -> None:
-        costs, side = self.costs, step.side
-        point = self.chain[-1].cost * int(self.target.costs.across)
+        costs, side, target = self.costs, step.side, self.target.costs
+        turned = self._reads_across(step.across, step.along)
+        point = self.chain[-1].cost * int(target.turned if turned else target.across)
         across, along = (
             dims.floordiv(self.extents[n] + side - 1, side) for n in (step.across, step.along)
         )

@@ -12,17 +12,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from covector._engine.core.routine import Read, RuntimeRoutine, Write, dense, runtime_routine
+from covector._engine.core import routine
+from covector._engine.core.routine import RuntimeRoutine, dense, runtime_routine
 from covector._engine.ir import index as ix
-from covector._engine.ir.kernel import Buffer, Routine, Statement, Store
+from covector._engine.ir.access import from_data, written
+from covector._engine.ir.builder import load
+from covector._engine.ir.kernel import Buffer, Init, Loop, Routine, Statement, Store, nodes, roots
 from covector._engine.ir.renaming import Renaming
+from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
 WIDTHS = (1, 2, 4, 8, 16)  # of elements that the routine takes
 
 
-def _turning(parameters: Sequence[int], read: Read, write: Write) -> None:
+def _turning(parameters: Sequence[int], read: routine.Read, write: routine.Write) -> None:
     """to[place(j) + i] = from[place(i) + j], of elements of so many bytes; each place is that of two axes."""
     width, rows, columns, *places = parameters
     (inner_rows, from_step, from_far), (inner_columns, to_step, to_far) = places[:3], places[3:]
@@ -147,3 +151,73 @@ def _axes(
     """How many of the inner loop there are, how far apart they are, and how far those of the outer loop."""
     inner, *outer = names
     return extents[inner], strides[inner], strides[outer[0]] if outer else 0
+
+
+class Read(NamedTuple):
+    """What is read across its rows: elements that lie beside each other along one loop, far apart along another."""
+
+    buffer: Buffer
+    place: Dim
+    far: Dim
+    parts: int  # of an element, as of complex numbers
+
+
+def reads_across(body: Sequence[Statement], across: str, along: str) -> list[Read]:
+    """What a body reads across rows, of which the routine can turn a tile before."""
+    if not all(isinstance(s, (Store, Init)) for s in body):
+        return []
+    taken, seen, found = {*written(body)}, set[Expr](), dict[Read, None]()
+    for e in (e for s in body for e in nodes(roots(s), seen) if e.op == "load"):
+        buffer, place = e.attr  # type: ignore[misc]
+        if e.args or buffer in taken or buffer.kind == "local" or from_data(place):
+            continue
+        read = _across(buffer, place, across, along)
+        if read is not None and buffer.dtype.itemsize * read.parts in WIDTHS:
+            found[read] = None
+    return list(found)
+
+
+def _across(buffer: Buffer, place: Dim, across: str, along: str) -> Read | None:
+    step, far = ix.coefficient(place, across), ix.coefficient(place, along)
+    if step == 1 and far not in (0, 1, None):
+        return Read(buffer, place, far, 1)
+    if step != 2 or not isinstance(far, int) or far in (0, 2) or isinstance(place, int):
+        return None
+    first = place - dict(place.terms).get((), 0) % 2
+    if any(c % 2 for _, c in first.terms):  # type: ignore[union-attr]
+        return None
+    return Read(buffer, first, far // 2, 2)
+
+
+class Tiled(Renaming):
+    """The body of loops in one tile, which begins at some runs of them.
+
+    What it reads across rows is turned into private memory before: each line of the cache is read once.
+    """
+
+    def __init__(self, loops: Sequence[Loop], side: int, starts: Mapping[str, Dim]):
+        across, along = loops
+        super().__init__({x.name: x.variable + starts[x.name] for x in (across, along)})
+        self.across, self.along, self.side = across, along, side
+        self.starts = Renaming(starts)
+        self.turned: dict[object, Expr] = {}  # what is read for a load, by its place
+
+    def turn(self, read: Read, name: str) -> Routine:
+        """The call that turns a tile of what is read, which is read there then."""
+        buffer, place, far, parts = read
+        to = Buffer(name, buffer.dtype, self.side * self.side * parts, "local")
+        at = (self.across.variable * self.side + self.along.variable) * parts
+        for n in range(parts):
+            self.turned[buffer, place + n] = load(to, at + n)
+        rows, columns = self.along.extent, self.across.extent
+        return Routine(
+            TURN,
+            ((buffer, self.starts.dim(place)), (to, 0)),
+            (to.dtype.itemsize * parts, rows, columns, rows, far, 0, columns, self.side, 0),
+            writes=(1,),
+            work=rows * columns,
+        )
+
+    def _node(self, node: Expr) -> Expr:
+        to = self.turned.get(node.attr) if node.op == "load" and not node.args else None
+        return super()._node(node) if to is None else to

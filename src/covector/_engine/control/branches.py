@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import Any
@@ -169,6 +170,7 @@ def part_branches(first: Program, rest: Rest, linear: Mask) -> SplitBranches:
 
 def in_slots(found: Sequence[SplitProgram], n: int, m: int, live: Mask) -> SplitBranches:
     """The same of split Programs, of n known inputs and m known outputs."""
+    found = [_bundled(split, m) for split in found]
     slots: Slots = {}
     owned = [own_slots([a.aval for a in f.known.outputs[m:]], slots) for f in found]
     known, constants = with_all_constants(
@@ -194,6 +196,75 @@ def in_slots(found: Sequence[SplitProgram], n: int, m: int, live: Mask) -> Split
     kept = [replace_inputs(p, [*compress(p.inputs, read), *p.inputs[len(types) :]]) for p in linear]
     residuals = tuple([i for i, mine in enumerate(read) if mine])
     return SplitBranches(known, constants, tuple(kept), residuals, live)
+
+
+# So many residuals of one type that come out of what is in a branch are rows of one array,
+BUNDLE = 16
+# where there are as many such arrays,
+BUNDLES = 4
+# of no more elements each.
+LARGEST_BUNDLE = 4096
+
+
+def _bundled(split: SplitProgram, m: int) -> SplitProgram:
+    """The same, of m known outputs, where many residuals of choices inside are rows of few arrays.
+
+    Each level of a nest hands on those of all levels in it: one by one, code grew with the square of the depth.
+    """
+    known, linear = split.known, split.linear
+    handed_on = {v for e in known.eqns if e.primitive.programs() for v in e.outputs}
+    alike: dict[ShapedArray, list[Atom]] = {}
+    for a in known.outputs[m:]:
+        size = a.aval.size
+        if a in handed_on and isinstance(size, int) and size * BUNDLE <= LARGEST_BUNDLE:
+            alike.setdefault(a.aval, []).append(a)
+    bundles = [
+        group[k : k + BUNDLE]
+        for group in alike.values()
+        if len(group) >= BUNDLE * BUNDLES
+        for k in range(0, len(group) - BUNDLE + 1, BUNDLE)
+    ]
+    if not bundles:
+        return split
+    count = len(split.residuals)
+    values = (*known.inputs, *known.outputs)
+    taken = [values[i] for i in split.residuals]
+    within = {a: (n, k) for n, rows in enumerate(bundles) for k, a in enumerate(rows)}
+    packing, made = zip(*[_rows_of(rows) for rows in bundles], strict=True)
+    given = [Var(a.aval) for a in made]
+    left = [(v, a) for v, a in zip(linear.inputs, taken, strict=False) if a not in within]
+    eqns = list(itertools.chain(*packing))
+    outputs = (*known.outputs[:m], *[a for a in known.outputs[m:] if a not in within], *made)
+    known = Program(known.inputs, (*known.eqns, *eqns), outputs, name=known.name)
+    places = {a: i for i, a in reversed([*enumerate((*known.inputs, *outputs))])}
+    eqns = [
+        eqn
+        for v, a in zip(linear.inputs, taken, strict=False)
+        if a in within
+        for eqn in _row(given[within[a][0]], within[a][1], v)
+    ]
+    inputs = (*[v for v, _ in left], *given, *linear.inputs[count:])
+    linear = Program(inputs, (*eqns, *linear.eqns), linear.outputs, name=linear.name)
+    where = tuple([places[a] for a in (*[a for _, a in left], *made)])
+    return SplitProgram(known, split.constants, linear, where, split.nonzero)
+
+
+def _rows_of(values: Sequence[Atom]) -> tuple[list[Eqn], Var]:
+    """How values of one type become the rows of an array, and this."""
+    row = prims.Reshape((1, *values[0].aval.shape))
+    rows = [Var(row.type(a.aval)) for a in values]
+    eqns = [Eqn(row, (a,), (v,), None) for a, v in zip(values, rows, strict=True)]
+    joined = prims.Concatenate(0)
+    array = Var(joined.type(*[v.aval for v in rows]))
+    return [*eqns, Eqn(joined, tuple(rows), (array,), None)], array
+
+
+def _row(array: Var, k: int, value: Var) -> list[Eqn]:
+    """How a value is a row of an array."""
+    shape = value.aval.shape
+    cut = prims.Slice((k, *[0] * len(shape)), (k + 1, *shape), (1,) * (1 + len(shape)))
+    row = Var(cut.type(array.aval))
+    return [Eqn(cut, (array,), (row,), None), Eqn(prims.Reshape(shape), (row,), (value,), None)]
 
 
 # Places for what branches store: the how-manieth of a type each is.

@@ -79,7 +79,6 @@ ROUTINES = {
 }
 AXES = 3  # spatial ones that the routine takes
 FEW_FEATURES = 4  # in a group: fewer leave its vectors empty
-ALONE = 1, 2  # features that a group of few takes, and makes, where the routine shuffles them
 FEW_GROUPS = 8  # features of such groups, side by side: fewer leave half of a vector empty
 
 
@@ -418,7 +417,7 @@ class Conv(Primitive):
         return fits and sizes.is_true(lambda: sizes.product(windows) <= 2 * sizes.product(counts))
 
     def _is_depthwise(self, kernel: Shape, made: Dim) -> bool:
-        """Whether each feature, or each two, are on their own, and they lie side by side."""
+        """Whether results are made of a feature each, or pairs of a pair, and all features lie side by side."""
         numbers, groups = self.dimension_numbers, self.feature_group_count
         last = len(kernel) - 1
         if numbers.lhs_spec[1] != last or numbers.out_spec[1] != last:
@@ -427,7 +426,7 @@ class Conv(Primitive):
             return False
         taken = kernel[numbers.rhs_spec[1]]
         return sizes.is_true(
-            lambda: made == taken and made in ALONE and groups * made >= FEW_GROUPS
+            lambda: (taken == 1 or made == taken == 2) and groups * made >= FEW_GROUPS
         )
 
     def _numbers(self, lhs: Shape, rhs: Shape, out: Shape) -> list[Dim]:

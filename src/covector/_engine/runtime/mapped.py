@@ -33,6 +33,25 @@ class MappedTrace(LevelTrace):
 
     mapping: ClassVar[bool] = True
 
+    @property
+    def size(self) -> int:
+        """How many elements the batch has."""
+        return self._batch.size
+
+    @property
+    def _batch(self) -> _native.Batch:
+        assert isinstance(self.level, _native.Batch)
+        return self.level
+
+    def enter(self, x: Any, axis: int) -> Any:
+        """An element of a value that has this batch axis."""
+        return self._batch.input(x, axis)
+
+    def leave(self, x: Any) -> tuple[Any, int | None]:
+        """The value that an element stands for, and its batch axis."""
+        mine = type(x) is MappedTracer and x._trace is self.level
+        return (x.value, x.axis) if mine else (x, None)
+
     def concerns(self, primitive: Any) -> bool:
         # Functions of an `Online` may close over what is mapped.
         name = self.axis_name
@@ -45,8 +64,7 @@ class MappedTrace(LevelTrace):
         named = named_axes() and (primitive.axis_names or primitive.asks_axis)
         if primitive.online or primitive.effects or named:
             marks, _ = _native.marks(operands)
-            assert isinstance(self.level, _native.Batch)
-            return batched_by_rules(primitive, operands, marks, self.level)
+            return batched_by_rules(primitive, operands, marks, self._batch)
         return function_of(primitive)(*operands)
 
 
@@ -64,7 +82,8 @@ def batch(
         return batch_flat(f, args, axes, size, axis_name)
     inside = _native.Batch(size)
     values = [x if d is None else inside.input(x, d) for x, d in zip(args, axes, strict=True)]
-    before = set_current(MappedTrace(inside, current(), axis_name))
+    trace = MappedTrace(inside, current(), axis_name)
+    before = set_current(trace)
     outer = _native.set_level(inside)
     try:
         with naming(axis_name, size):
@@ -73,10 +92,5 @@ def batch(
         _native.set_level(outer)
         inside.close()
         set_current(before)
-    found: list[Any] = []
-    placed: list[int | None] = []
-    for x in outs:
-        mine = type(x) is MappedTracer and x._trace is inside
-        found.append(x.value if mine else x)
-        placed.append(x.axis if mine else None)
-    return found, placed
+    left = [trace.leave(x) for x in outs]
+    return [x for x, _ in left], [axis for _, axis in left]

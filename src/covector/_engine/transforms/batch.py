@@ -69,6 +69,15 @@ class BatchTrace(Trace):
     def owns(self, x: Tracer) -> bool:
         return self._axis_of(x) is not None
 
+    def enter(self, x: Any, axis: int) -> Any:
+        """An element of a value that has this batch axis."""
+        return BatchTracer(self, x, axis)
+
+    def leave(self, x: Any) -> tuple[Any, int | None]:
+        """The value that an element stands for, and its batch axis."""
+        axis = self._axis_of(x)
+        return (x, None) if axis is None else (x.value, axis)
+
     def _axis_of(self, x: Any) -> int | None:
         """The batch axis of what is mapped in this batch."""
         if type(x) is BatchTracer:
@@ -126,11 +135,11 @@ def batch_flat(
             outs = f(*values)
     finally:
         set_current(before)
-    axes = [trace._axis_of(x) for x in outs]
-    found = [x if axis is None else x.value for x, axis in zip(outs, axes, strict=True)]
+    left = [trace.leave(x) for x in outs]
+    found, axes = [x for x, _ in left], [axis for _, axis in left]
     if config.check_tracer_leaks:
         ended = weakref.ref(trace)
-        del trace, values, outs  # or they would be what still refers to it
+        del trace, values, outs, left  # or they would be what still refers to it
         check_leaks(ended, "a function under vmap")
     return found, axes
 

@@ -227,8 +227,7 @@ class StatementWriter(ControlFlow):
                 case Fold():
                     self.fold(statement)
                 case Store(buffer, index, value, condition):
-                    if buffer.kind == "local" and buffer not in self.frame.pointers:
-                        self.private_buffer(buffer)  # of a nest without loops
+                    self._private_here(buffer)
                     self.emitter.store(buffer, index, value, condition)
                 case If():
                     self.branch(statement)
@@ -237,6 +236,8 @@ class StatementWriter(ControlFlow):
                 case Copy():
                     self.copy(statement)
                 case Routine():
+                    for n in statement.writes:
+                        self._private_here(statement.places[n][0])
                     routines.call(self.emitter, statement)
                 case Callback():
                     routines.call_back(self.emitter, statement)
@@ -329,6 +330,11 @@ class StatementWriter(ControlFlow):
                 continue
             width = loop.schedule.vector if one_a_lane(loop, buffer) else 1
             self.private_buffer(buffer, width)
+
+    def _private_here(self, buffer: Buffer) -> None:
+        """Memory for a private buffer of a nest without loops around what writes it."""
+        if buffer.kind == "local" and buffer not in self.frame.pointers:
+            self.private_buffer(buffer)
 
     def private_buffer(self, buffer: Buffer, width: int = 1) -> None:
         """Memory in this frame for a private buffer, so many times."""
@@ -539,6 +545,8 @@ class StatementWriter(ControlFlow):
 
         def write(frame: Frame, inner: LoopEmitter) -> None:
             writer = StatementWriter(frame, inner)
+            for buffer in private(inside):
+                frame.pointers.pop(buffer, None)  # that of a loop around serves one thread
             writer.private_buffers(inside)
             writer.hoist(inside)
             if in_blocks:

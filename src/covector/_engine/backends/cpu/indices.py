@@ -16,7 +16,6 @@ from covector._engine.backends.cpu.instructions import (
     memory_element,
     memory_type,
     register_element,
-    register_type,
     suffix,
     vector,
 )  # fmt: skip
@@ -164,23 +163,6 @@ class LoopEmitter(Emitter):
             if e.op not in ("const", "local", "load", "index", "iterate"):
                 self.values[e] = self.spread(self.one.value(e), register_element(e.dtype))
 
-    def across(self, op: str, operand: str, dtype: np.dtype, width: int) -> str:
-        """One value from the lanes of a vector."""
-        type_, element = register_type(dtype, width), register_element(dtype)
-        floating = element in ("float", "double")
-        if op in ("min", "max"):
-            sign = "" if floating else "u" if dtypes.kind(dtype) in "ub" else "s"
-            name = f"f{op}imum" if floating else f"{sign}{op}"
-        else:
-            name = f"f{op}" if floating else op
-        full = f"@llvm.vector.reduce.{name}.{suffix(element, width)}"
-        if floating and op in ("add", "mul"):
-            self.module.declare(full, f"declare {element} {full}({element}, {type_})")
-            start = "-0.0" if op == "add" else "1.0"
-            return self.line(f"call reassoc {element} {full}({element} {start}, {type_} {operand})")
-        self.module.declare(full, f"declare {element} {full}({type_})")
-        return self.line(f"call {element} {full}({type_} {operand})")
-
     # -- leaves ----------------------------------------------------------------------------------
 
     def leaf(self, e: Expr) -> str:
@@ -258,8 +240,42 @@ class LoopEmitter(Emitter):
             return self.from_memory(self._near(e, stride, mask, safe), e.dtype)
         if stride is None and mask is None and (picked := self._rows(e)) is not None:
             return self.from_memory(picked, e.dtype)
-        addresses = self.addresses(buffer, d)
-        return self.from_memory(self.gather(addresses, type_, e.dtype, mask), e.dtype)
+        if (raw := self._gather_narrow(buffer, d, mask)) is None:
+            raw = self.gather(self.addresses(buffer, d), type_, e.dtype, mask)
+        return self.from_memory(raw, e.dtype)
+
+    def _gather_narrow(self, buffer: Buffer, d: Dim, mask: str | None) -> str | None:
+        """Elements of one or two bytes, cut out of four that are gathered; None if that is no instruction.
+
+        The last ones are read from where four bytes end with the buffer.
+        """
+        dtype, size, lanes, words = buffer.dtype, buffer.size, self._ints(64), self._ints(32)
+        most = 4 // dtype.itemsize
+        if (
+            self.frame.target.vector_bits < 512
+            or most < 2
+            or not isinstance(size, int)
+            or size < most
+        ):
+            return None
+        place, least = self.vector_index(d), f"@llvm.smin.{suffix('i64', self.width)}"
+        self.module.declare(least, f"declare {lanes} {least}({lanes}, {lanes})")
+        start = self.line(
+            f"call {lanes} {least}({lanes} {place}, {lanes} {self._int(64, size - most)})"
+        )
+        beyond = self.line(f"trunc {lanes} {self.line(f'sub {lanes} {place}, {start}')} to {words}")
+        shift = self.line(f"mul {words} {beyond}, {self._int(32, 8 * dtype.itemsize)}")
+        shift = self.line(
+            f"and {words} {shift}, {self._int(32, 31)}"
+        )  # of lanes that are masked out, any
+        element = memory_element(dtype)
+        addresses = self.line(
+            f"getelementptr {element}, ptr {self.frame.pointer(buffer)}, {lanes} {start}"
+        )
+        raw = self.line(
+            f"lshr {words} {self.gather(addresses, words, dtypes.int32, mask, 1)}, {shift}"
+        )
+        return self.line(f"trunc {words} {raw} to {memory_type(dtype, self.width)}")
 
     def _instead(self, buffer: Buffer, d: Dim) -> str | None:
         """What to read where no lane does; None if all places are in the buffer, or close to it."""
@@ -425,13 +441,15 @@ class LoopEmitter(Emitter):
             f"call {type_} {name}(ptr {address}, i32 {dtype.itemsize}, {masks} {mask}, {type_} zeroinitializer)"
         )
 
-    def gather(self, addresses: str, type_: str, dtype: np.dtype, mask: str | None) -> str:
+    def gather(
+        self, addresses: str, type_: str, dtype: np.dtype, mask: str | None, align: int = 0
+    ) -> str:
         pointers, masks = vector("ptr", self.width), vector("i1", self.width)
         name = f"@llvm.masked.gather.{suffix(memory_element(dtype), self.width)}.v{self.width}p0"
         self.module.declare(name, f"declare {type_} {name}({pointers}, i32, {masks}, {type_})")
+        here, align = mask or self.all_lanes(), align or dtype.itemsize
         return self.line(
-            f"call {type_} {name}({pointers} {addresses}, i32 {dtype.itemsize}, {masks} {mask or self.all_lanes()}, "
-            f"{type_} zeroinitializer)"
+            f"call {type_} {name}({pointers} {addresses}, i32 {align}, {masks} {here}, {type_} zeroinitializer)"
         )
 
     def store(self, buffer: Buffer, d: Dim, value: Expr, condition: Expr | None) -> None:

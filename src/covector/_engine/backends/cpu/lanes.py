@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from covector._engine.backends.cpu.frame import Frame
 from covector._engine.backends.cpu.indices import LoopEmitter
-from covector._engine.backends.cpu.instructions import register_type
+from covector._engine.backends.cpu.instructions import (
+    register_element,
+    register_type,
+    suffix,
+    vector,
+)
 from covector._engine.backends.cpu.patterns import order_of
 from covector._engine.ir import scalar
 from covector._engine.ir.kernel import Assign, Fold, Init, Loop, changes, folded_into, walk
 from covector._engine.ir.renaming import Renaming
 from covector._engine.ir.scalar import Expr
+from covector._engine.types import dtypes
 
 State = dict[Expr, tuple[str, int]]  # of each local that lanes fold into: where it is, how many
 
@@ -72,7 +80,7 @@ def _one(emitter: LoopEmitter, s: Fold, width: int, states: Sequence[State]) -> 
         pairs = [parts[n : n + 2] for n in range(0, len(parts), 2)]
         parts = [scalar.apply(s.op, *pair) if len(pair) == 2 else pair[0] for pair in pairs]
     (total,) = _like((s.local,), "total")
-    emitter.values[total] = emitter.across(s.op, lanes.value(parts[0]), s.local.dtype, width)
+    emitter.values[total] = across(emitter, s.op, lanes.value(parts[0]), s.local.dtype, width)
     return Fold(s.local, s.op, total, s.identity)
 
 
@@ -103,3 +111,35 @@ def _several(emitter: LoopEmitter, s: Assign, width: int, states: Sequence[State
         operand = f"{lanes.type(e.dtype)} {lanes.value(e)}"
         emitter.values[total] = emitter.line(f"extractelement {operand}, i64 0")
     return Assign(s.locals, both(s.locals, totals))
+
+
+def across(emitter: LoopEmitter, op: str, operand: str, dtype: np.dtype, width: int) -> str:
+    """One value from the lanes of a vector."""
+    type_, element = register_type(dtype, width), register_element(dtype)
+    floating = element in ("float", "double")
+    if op in ("min", "max") and floating:
+        return _extreme_across(emitter, f"llvm.{op}imum", operand, element, width)
+    if op in ("min", "max"):
+        name = f"{'u' if dtypes.kind(dtype) in 'ub' else 's'}{op}"
+    else:
+        name = f"f{op}" if floating else op
+    full = f"@llvm.vector.reduce.{name}.{suffix(element, width)}"
+    if floating and op in ("add", "mul"):
+        emitter.module.declare(full, f"declare {element} {full}({element}, {type_})")
+        start = "-0.0" if op == "add" else "1.0"
+        return emitter.line(f"call reassoc {element} {full}({element} {start}, {type_} {operand})")
+    emitter.module.declare(full, f"declare {element} {full}({type_})")
+    return emitter.line(f"call {element} {full}({type_} {operand})")
+
+
+def _extreme_across(emitter: LoopEmitter, name: str, operand: str, element: str, width: int) -> str:
+    """By halves, in whole vectors: LLVM's own reduction takes up to 15 instructions for each, these are four."""
+    type_, full = vector(element, width), f"@{name}.{suffix(element, width)}"
+    emitter.module.declare(full, f"declare {type_} {full}({type_}, {type_})")
+    half = width // 2
+    while half:
+        order = order_of([(n + half) % width for n in range(width)])
+        turned = emitter.line(f"shufflevector {type_} {operand}, {type_} poison, {order}")
+        operand = emitter.line(f"call {type_} {full}({type_} {operand}, {type_} {turned})")
+        half //= 2
+    return emitter.line(f"extractelement {type_} {operand}, i64 0")

@@ -44,19 +44,21 @@ def mulhi64(x: Expr, y: Expr) -> Expr:
 def fmod(x: Expr, y: Expr) -> Expr:
     """x - y trunc(x / y), exact: long division with as many quotient bits a step as products stay exact.
 
-    Each step takes y 2^k away q times, q = trunc(x / (y 2^k)) < 2^(p - 2) of p-bit floats: the remainder of
+    Each step takes y 2^k away q times, q = trunc(x / (y 2^k)) < 2^(p - 1) of p-bit floats: the remainder of
     the rounded quotient is representable, and off by at most one y 2^k, which is put back.
     """
     f = format_of(x.dtype)
-    chunk = f.mantissa - 2
+    chunk = f.mantissa - 1
 
     def exponent(v: Expr) -> Expr:
-        return bits(v) >> f.mantissa
+        small = v < 2.0 ** (1 - f.bias)  # a subnormal number has none of its own
+        scaled = (bits(v * 2.0**f.mantissa) >> f.mantissa) - f.mantissa
+        return select(small, scaled, bits(v) >> f.mantissa)
 
     def step(r: Expr, b: Expr) -> tuple[Expr, Expr]:
         excess = exponent(r) - exponent(b) - chunk
         excess = select(excess > 0, excess, const(0, excess.dtype))
-        half = excess >> 1  # in two factors: the power alone could overflow
+        half = excess >> 1  # in two factors of at most 2^bias: the power alone could overflow
         power = from_bits((half + f.bias) << f.mantissa)
         other = from_bits((excess - half + f.bias) << f.mantissa)
         part = b * power * other
