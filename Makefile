@@ -35,7 +35,7 @@ demo: $(STAMPS)/demo  ## train a network on real handwritten digits and draw a p
 test: lint $(STAMPS)/demo  ## style, types and all tests
 	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
 
-test-full: $(STAMPS)/test  ## all that is generated from tables, of which make test takes a sample: about half an hour
+test-full: $(STAMPS)/test  ## all that is generated from tables, of which make test takes a sample: a few minutes more
 	@COVECTOR_TEST_FULL=1 $(PY) -m pytest -q -n $(WORKERS) $(ARGS)
 
 fuzz: $(STAMPS)/test  ## many more random programs and kernels, never the same ones: about an hour

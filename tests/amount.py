@@ -17,6 +17,9 @@ T = TypeVar("T")
 TIMES = int(os.environ.get("COVECTOR_TEST_TIMES", "1"))
 FULL = os.environ.get("COVECTOR_TEST_FULL", "0") == "1"
 
+# Seconds after which another process is taken for one that hangs: many times what any takes that has a core for itself.
+HANGS = 900
+
 
 def some(cases: Iterable[T], count: int, seed: int = 0) -> list[T]:
     """So many of the cases, the same ones in each run; in full all of them."""

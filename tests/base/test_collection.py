@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from tests.amount import HANGS
 
 import covector
 from covector._engine.base.collection import NO_COLLECTION, NO_FULL_COLLECTION
@@ -73,11 +74,11 @@ def test_threads_that_compile_side_by_side() -> None:
     def other() -> None:
         with NO_COLLECTION:
             inside.set()
-            leave.wait(300)
+            leave.wait(HANGS)
 
     thread = threading.Thread(target=other)
     thread.start()
-    assert inside.wait(300)
+    assert inside.wait(HANGS)
     with NO_COLLECTION:
         pass
     assert not gc.isenabled()
@@ -94,11 +95,11 @@ def test_a_child_of_fork_collects_though_another_thread_was_compiling() -> None:
     def other() -> None:
         with NO_COLLECTION:
             inside.set()
-            leave.wait(300)
+            leave.wait(HANGS)
 
     thread = threading.Thread(target=other)
     thread.start()
-    assert inside.wait(300)
+    assert inside.wait(HANGS)
     child = os.fork()
     if child == 0:
         os._exit(0 if gc.isenabled() else 1)

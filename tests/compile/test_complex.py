@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.amount import HANGS
 
 import covector
 from covector import lax, numpy as cnp
@@ -284,7 +285,7 @@ def test_the_first_program_of_a_process_may_be_complex(tmp_path: Path) -> None:
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANGS,
         check=False,
         env={**os.environ, "COVECTOR_CACHE_DIR": str(tmp_path)},
     )

@@ -14,6 +14,7 @@ MIB = 1 << 20
 def memory(native):
     """The module with an empty cache, and its limits put back."""
     gc.collect()
+    native.synchronize()  # nothing is freed later of what was before
     native.clear_memory_cache()
     limit = native.memory_stats()["cache_limit"]
     yield native

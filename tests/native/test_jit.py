@@ -561,6 +561,7 @@ def test_errors_pass_through(native, make, four):
     entry = native.Entry(run, [0], [], ("list", [("leaf", 0), ("custom", broken, [("leaf", 0)])]))
     jit = native.JitFunction(len, native.Calls(lambda a, k: entry, len))
     gc.collect()
+    native.synchronize()  # nothing is freed later of what was before
     before = native.memory_stats()["bytes_in_use"]
     x = four()
     for _ in range(3):
@@ -568,6 +569,7 @@ def test_errors_pass_through(native, make, four):
             jit(x)
     del x
     gc.collect()
+    native.synchronize()
     assert native.memory_stats()["bytes_in_use"] == before
     gone = four()
     gone.delete()

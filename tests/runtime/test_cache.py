@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.amount import HANGS
 
 from covector._engine.base.config import config
 from covector._engine.runtime import cache
@@ -55,7 +56,7 @@ def program(where: Path, count: int = 0, **env: str) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> str:
     """What it wrote to stderr; it must have computed."""
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=HANGS)
     assert process.returncode == 0, err
     assert out == "[True, True, True, True, True]\n"
     return err
@@ -275,7 +276,7 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANGS,
         env={**os.environ, "COVECTOR_CACHE_DIR": str(tmp_path)},
         check=False,
     )

@@ -12,6 +12,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from tests.amount import HANGS
 
 HEAD = """
 import ctypes, os, signal, sys, threading, time
@@ -50,7 +51,7 @@ def interrupt_soon(seconds=0.3):
 """
 
 
-def run(script: str, *, head: str = HEAD, code: int = 0, seconds: float = 300, **env: str) -> str:
+def run(script: str, *, head: str = HEAD, code: int = 0, seconds: float = HANGS, **env: str) -> str:
     """What the script prints; it must end with this exit code within the time."""
     done = subprocess.run(
         [sys.executable, "-c", head + textwrap.dedent(script)],
@@ -171,29 +172,6 @@ atexit.register(late)
 # --------------------------------------------------------------------------------------- forks
 
 
-def test_fork_while_another_thread_imports() -> None:
-    """What is half imported would stay so in the child, and what it holds would be held for ever."""
-    run("""
-        import builtins, tempfile, types
-        from covector._engine.base.locks import COMPILING, import_late
-        folder, builtins.began = tempfile.mkdtemp(), threading.Event()
-        open(folder + "/slow_to_import.py", "w").write("import time; began.set(); time.sleep(1); done = True")
-        sys.path.insert(0, folder)
-        def work():
-            with COMPILING: import_late("slow_to_import")
-        thread = threading.Thread(target=work)
-        thread.start()
-        began.wait()
-        assert "slow_to_import" in sys.modules
-        pid = os.fork()
-        if pid == 0:
-            signal.alarm(120)
-            os._exit(0 if import_late("slow_to_import").done else 1)
-        assert os.waitpid(pid, 0)[1] == 0, "the child hung or died"
-        thread.join()
-    """)
-
-
 def test_forks_wait_for_locks_in_any_order() -> None:
     run("""
         from covector._engine.base.locks import COMPILING, guard
@@ -209,14 +187,14 @@ def test_forks_wait_for_locks_in_any_order() -> None:
             for _ in range(10):
                 pid = os.fork()
                 if pid == 0:
-                    signal.alarm(120)
+                    signal.alarm(600)
                     with mine, COMPILING: os._exit(0)
                 assert os.waitpid(pid, 0)[1] == 0, "the child hung or died"
             done.append(1)
         done = []
         forking = [threading.Thread(target=fork, daemon=True) for _ in range(2)]
         for t in forking: t.start()
-        for t in forking: t.join(200)
+        for t in forking: t.join(600)
         assert len(done) == 2, done
     """)
 
@@ -237,7 +215,7 @@ def test_fork_while_other_threads_compile_and_compute() -> None:
         for _ in range(8):
             pid = os.fork()
             if pid == 0:
-                signal.alarm(120)
+                signal.alarm(600)
                 ok = cv.jit(lambda x: cnp.cos(x) + 1)(cnp.zeros(7)).tolist() == [2.0] * 7
                 ok = ok and float((a @ a)[0, 0]) == 300
                 os._exit(0 if ok else 1)
@@ -260,7 +238,7 @@ def test_processes(method: str, tmp_path: Path) -> None:
         "        assert [float(y) for y in pool.map(work, arrays)] == [0, 512, 2048, 4608]\n"
     )
     done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, script], capture_output=True, text=True, timeout=HANGS, check=False
     )
     assert done.returncode == 0, done.stderr
 
@@ -369,29 +347,6 @@ def test_interrupts_at_any_time() -> None:
             assert cv.jit(lambda x: cnp.cos(x) * 0 + i)(x).tolist() == [i] * 5
         assert hits > 10, hits
     """)
-
-
-@pytest.mark.parametrize("ms", [4, 15, 40])
-def test_interrupted_imports(ms: int) -> None:
-    """A package whose import was interrupted can be imported."""
-    head = f"""
-import signal, numpy, ml_dtypes, optree
-def interrupt(*_): raise KeyboardInterrupt
-signal.signal(signal.SIGALRM, interrupt)
-try:
-    signal.setitimer(signal.ITIMER_REAL, {ms / 1000})
-    import covector.numpy
-    signal.setitimer(signal.ITIMER_REAL, 0)
-except KeyboardInterrupt:
-    pass
-"""
-    run(
-        """
-        assert cv.jit(lambda x: cnp.sin(x) * 0 + 2)(cnp.ones(3)).tolist() == [2] * 3
-        assert (cnp.ones(3) + 1).tolist() == [2] * 3 and cv.grad(lambda x: x * x)(2.0) == 4
-        """,
-        head=head + HEAD,
-    )
 
 
 # -------------------------------------------------------------------------------------- memory
@@ -582,6 +537,5 @@ def test_caches_are_cleared_while_others_compile() -> None:
         stop.set()
         thread.join()
         assert not wrong, wrong
-    """,
-        seconds=120,
+    """
     )

@@ -7,6 +7,7 @@ import sys
 import textwrap
 
 import pytest
+from tests.amount import HANGS
 
 LATER = (
     "optree",
@@ -26,7 +27,7 @@ LATER = (
 def run(code: str) -> str:
     """What a fresh interpreter prints."""
     process = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=HANGS
     )
     assert process.returncode == 0, process.stderr
     return process.stdout

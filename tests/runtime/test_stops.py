@@ -11,9 +11,11 @@ PRELUDE = """
 from covector import errors
 from covector._engine import _native
 inf = float("inf")
-armed = []
+armed, waiting = [], []
 def handler(*_):
-    if armed: raise KeyboardInterrupt
+    if not waiting: return
+    waiting.clear()  # none comes while another one is caught
+    raise KeyboardInterrupt
 signal.signal(signal.SIGINT, handler)
 
 def press():
@@ -25,13 +27,14 @@ def pressed(wait, kind):
     armed.append(1)
     thread = threading.Thread(target=press)
     thread.start()
-    while True:
+    while armed:
         try:
-            wait()
-            raise AssertionError("it ended by itself")
-        except kind:
-            armed.clear()
-            break
+            try:
+                waiting.append(1)
+                wait()
+                raise AssertionError("it ended by itself")
+            except kind:
+                armed.clear(), waiting.clear()
         except KeyboardInterrupt:
             pass
     thread.join()
@@ -62,7 +65,7 @@ def run(script: str, **options: object) -> str:
     return run_script(
         PRELUDE + textwrap.dedent(script),
         head=HEAD,
-        **{"seconds": 120, **options},  # type: ignore[arg-type]
+        **options,  # type: ignore[arg-type]
     )
 
 
@@ -252,12 +255,15 @@ def test_fork_with_an_endless_loop() -> None:
     run("""
         f = cv.jit(endless)
         y = f(cnp.float32(1))
-        os.register_at_fork(after_in_parent=armed.clear, after_in_child=armed.clear)
+        for pressing in armed, waiting:
+            os.register_at_fork(after_in_parent=pressing.clear, after_in_child=pressing.clear)
         thread = threading.Thread(target=press)
         armed.append(1)
         thread.start()
         while armed:
-            try: child = os.fork()
+            try:
+                waiting.append(1)
+                child = os.fork()
             except KeyboardInterrupt: pass  # before it began
         if child == 0:
             raises(RuntimeError, y.block_until_ready, "forked")

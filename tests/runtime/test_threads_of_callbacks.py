@@ -10,6 +10,7 @@ import sys
 import textwrap
 
 import pytest
+from tests.amount import HANGS
 
 PRELUDE = '''
 import faulthandler
@@ -88,7 +89,7 @@ PROGRAMS = {
         def meet(i):
             def host(i):
                 events[int(i)].set()
-                assert events[1 - int(i)].wait(60)
+                assert events[1 - int(i)].wait(600)
                 return np.int32(i)
             return call(host, (), i, dtype=np.int32)
         found, errors = threads(2, lambda i: int(meet(np.int32(i))))
@@ -186,5 +187,7 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_threads(name: str) -> None:
     code = PRELUDE + textwrap.dedent(PROGRAMS[name]) + "\nassert float(outer(x)) == want\n"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=500)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANGS
+    )
     assert done.returncode == 0, done.stderr[-4000:]

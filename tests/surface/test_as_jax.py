@@ -9,6 +9,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from tests.amount import HANGS
 
 import covector as cv
 from covector import as_jax
@@ -51,7 +52,7 @@ print(__name__, sys.argv[1:], type(found.a).__module__)
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "covector.as_jax", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd)
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANGS, cwd=cwd)
 
 
 def test_a_script(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Nothing may be half done in LLVM either when the process forks, or when it ends 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from contextlib import AbstractContextManager
 from importlib import import_module
@@ -83,13 +84,47 @@ def guard_entered(lock: AbstractContextManager[Any]) -> None:
     _entered.append(lock)
 
 
+# Parts of other packages, whose own import broke off, as Ctrl-C or a lack of memory makes it.  Ours asks no package
+# for a part, and has functions of the same names.
+_orphans: set[str] = set()
+
+
 def import_late(name: str) -> ModuleType:
     """Import a module when it is first needed, which a fork waits for.
 
-    A child would find the module half imported, by a thread that it does not have.
+    A child would find the module half imported, by a thread that it does not have.  After an import that broke off
+    Python makes the package anew, but not the parts that it had imported, which are not attributes of the new one.
     """
     with _importing:
-        return import_module(name)
+        while True:
+            try:
+                module = import_module(name)
+            except BaseException as error:
+                bound = _bind_orphans()
+                _orphans.update([m for m in sys.modules.copy() if _is_orphan(m)])
+                if not bound or not isinstance(error, Exception):
+                    raise
+            else:
+                _bind_orphans()
+                return module
+
+
+def _package(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _is_orphan(name: str) -> bool:
+    package = _package(name)
+    return package != "" and package not in sys.modules and not name.startswith("covector.")
+
+
+def _bind_orphans() -> bool:
+    """Make them attributes of the packages that are there again; whether there were any such."""
+    found = [m for m in _orphans.copy() if _package(m) in sys.modules and m in sys.modules]
+    for name in found:
+        vars(sys.modules[_package(name)]).setdefault(name.rpartition(".")[2], sys.modules[name])
+        _orphans.discard(name)
+    return bool(found)
 
 
 def _take_all() -> None:
