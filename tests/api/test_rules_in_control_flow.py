@@ -198,3 +198,43 @@ def test_checkpoints_keep_effects() -> None:
     cv.jit(kept)()
     cv.effects_barrier()
     assert seen == ["acted"] * 2
+
+
+@pytest.mark.parametrize("kind", ["jvp", "vjp"])
+@pytest.mark.parametrize("form", ["loop", "in a loop", "in a branch"])
+def test_second_derivatives_of_loops_begin_with_what_rules_give(kind: str, form: str) -> None:
+    """A rule's value is followed as its own operations: here it is another function's than the slope is."""
+    if kind == "jvp":
+        rounded = cv.custom_jvp(lambda x: cnp.round(x))
+        rounded.defjvp(lambda p, t: (cnp.sin(p[0]), t[0] * 1.5))
+    else:
+        rounded = cv.custom_vjp(lambda x: cnp.round(x))
+        rounded.defvjp(lambda x: (cnp.sin(x), x), lambda x, ct: (ct * cnp.cos(x) * 1.5,))
+
+    def step(x: Any) -> Any:
+        return rounded(x) * 0.7 + x * x
+
+    def looped(n: Any, x: Any) -> Any:
+        if form == "in a branch":
+            one = lambda _, x: lax.cond(x > -9, step, lambda x: x, x)  # noqa: E731
+            return cnp.sin(lax.fori_loop(0, n, one, x))
+        loop = lambda x: lax.fori_loop(0, n, lambda _, x: step(x), x)  # noqa: E731
+        many = lax.fori_loop(0, n - 1, lambda _, x: loop(x), x) if form == "in a loop" else loop(x)
+        return cnp.sin(many)
+
+    def plain(n: Any, x: Any) -> Any:
+        for _ in range(n):
+            x = step(x)
+        return cnp.sin(x)
+
+    def second(f: Any, n: Any) -> Any:
+        slope = cv.grad(lambda x: f(n, x))
+        return cv.grad(slope) if kind == "vjp" else lambda x: cv.jvp(slope, (x,), (x,))[1] / x
+
+    xs, n = np.array([0.4, 0.7, -0.2]), 2
+    wanted = [cv.jit(second(plain, n))(x) for x in xs]
+    np.testing.assert_allclose(cv.jit(lambda n, x: second(looped, n)(x))(n, xs[0]), wanted[0])
+    slopes = cv.jit(cv.vmap(lambda n, x: second(looped, n)(x)))(np.full(3, n), xs)
+    np.testing.assert_allclose(slopes, wanted)
+    twice = lambda n, x: cv.grad(cv.grad(lambda x: looped(n, x)))(x)  # noqa: E731
+    np.testing.assert_allclose(cv.jit(twice)(n, xs[1]), wanted[1])

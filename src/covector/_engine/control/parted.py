@@ -23,6 +23,7 @@ from covector._engine.transforms.programs import (
     SplitProgram,
     derived,
     linearize_program,
+    part_of,
     split_program,
 )
 from covector._engine.transforms.widen import asks_for_bits
@@ -72,16 +73,30 @@ class SplitBody:
 @derived
 def linearize_body(body: Program, layout: Layout, nonzero: Mask) -> SplitBody:
     """The body, and the linear one that pushes tangents of the values in `nonzero`."""
+    given, (found, live) = layout.operands(nonzero), _linearized(body, layout, nonzero)
+    linear = Layout(sum(given.consts), sum(live.carry))
+    return _Splitter(found, layout, len(given.xs), len(live.ys)).result(linear, live)
+
+
+@derived
+def known_steps(body: Program, layout: Layout, nonzero: Mask) -> tuple[Program, tuple[Any, ...]]:
+    """What the body gives where it is linearized, from what it takes and constants."""
+    known = _linearized(body, layout, nonzero)[0]
+    mine, rest = len(body.outputs), len(known.known.outputs) - len(body.outputs)
+    every = (True,) * len(known.known.inputs)
+    return part_of(known.known, (True,) * mine + (False,) * rest, every), known.constants
+
+
+def _linearized(body: Program, layout: Layout, nonzero: Mask) -> tuple[SplitProgram, Results[Any]]:
+    """The body split, and which of its results have tangents if those of the carry have them from step to step."""
     given = layout.operands(nonzero)
     carry, ys = given.carry, (False,) * (len(body.outputs) - layout.carry)
     while True:
         found = linearize_program(body, (*given.consts, *carry, *given.xs), (*carry, *ys))
         live = layout.results(found.nonzero)
         if live.carry == carry:
-            break
+            return found, live
         carry = either(carry, live.carry)
-    linear = Layout(sum(given.consts), sum(carry))
-    return _Splitter(found, layout, len(given.xs), len(ys)).result(linear, live)
 
 
 @derived

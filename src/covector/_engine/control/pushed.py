@@ -16,16 +16,18 @@ from covector._engine.control.call import (
     spread,
     total,
 )
+from covector._engine.control.custom import WithRule
 from covector._engine.control.derived import Layout, dependent_carry, jvp_body
 from covector._engine.control.each import Each
 from covector._engine.control.kept import silent
 from covector._engine.control.masked import Changing, Where, slopes_only_where
+from covector._engine.control.parted import known_steps
 from covector._engine.control.unwind import BOUNDED, MANY, Room, Unwound, wide_room
 from covector._engine.core.inside import Interpreter
 from covector._engine.core.primitive import Primitive, Recorder
 from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import typeof
-from covector._engine.ir.program import Program, replace_inputs
+from covector._engine.ir.program import Program, Var, replace_inputs
 from covector._engine.transforms.programs import Mask, derived, stage_closed
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
@@ -88,6 +90,17 @@ class Unwinding(Pulling):
     ) -> tuple[Unwinding, Sequence[Any], Mask]:
         """The loop that also pushes tangents, what it takes, and which of the carried values have one."""
         raise self._missing("twice")
+
+
+def by_rules(loop: Unwinding, primals: Sequence[Any], nonzero: Mask) -> Sequence[Any]:
+    """The results of a loop as rules of the user's give them beside tangents: derivatives of these may be others."""
+    if not any(isinstance(e.primitive, WithRule) for p in loop.body.within() for e in p.eqns):
+        return loop(*primals)
+    body, constants = known_steps(loop.body, loop.layout, nonzero)
+    more = (*loop.condition.inputs, *[Var(typeof(x)) for x in constants])
+    condition = replace_inputs(loop.condition, more)
+    again, operands = loop.taking([condition, body], primals, constants)
+    return again(*operands)
 
 
 @derived

@@ -50,7 +50,7 @@ from covector._engine.control.flat import (
 )
 from covector._engine.control.kept import TAPE, has_effects
 from covector._engine.control.masked import Where, carried_in_place, masked_program, steps_for_all
-from covector._engine.control.pushed import PushedLoop, Unwinding, way_back
+from covector._engine.control.pushed import PushedLoop, Unwinding, by_rules, way_back
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
 from covector._engine.control.tape import bytes_of
 from covector._engine.control.touching import settling
@@ -392,7 +392,11 @@ class While(Unwinding):
             return flat
         program, constants, live = self.pushing(nonzero)
         tape = self.recorded(nonzero) if any(live) else None
-        outs, kept = (self(*primals), ()) if tape is None else self._recording(tape, primals)
+        outs, kept = (
+            (by_rules(self, primals, nonzero), ())
+            if tape is None
+            else self._recording(tape, primals)
+        )
         types, n = [typeof(o) for o in outs], len(primals)
         if not any(live):
             return outs, tuple(map(Zero, types))
