@@ -36,10 +36,10 @@ from covector._engine.types.dims import Dim
 
 __all__ = ["GEMM", "DotGeneral"]
 
-USES = (
-    16  # of each element of 16-bit floats, from which on converting all of them first is worth it
-)
-SMALL = 32**3  # multiply-adds of one of a batch of products, for which putting elements into pairs takes as long
+# 16-bit floats are converted first where each element has so many uses, ...
+USES = 16
+# ... and in batches of products of so few multiply-adds, where putting elements into pairs takes as long.
+SMALL = 32**3
 Axes = tuple[int, ...]
 Shape = tuple[Dim, ...]
 
