@@ -73,11 +73,14 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/compile", "lower simplify"),
     (
         "_engine/compile",
-        "invariants turning rewrite survey rows registers turned schedule pipeline",
+        "invariants turning rewrite survey rows registers turned choice schedule pipeline",
     ),
     ("_engine/backends/reference", "__init__ primitives scalars memory kernels backend"),
     ("_engine/backends/cpu", "__init__ hoist instructions link plan patterns module scalars frame"),
-    ("_engine/backends/cpu", "shared library indices packs routines contents stops apart flow"),
+    (
+        "_engine/backends/cpu",
+        "shared library indices leaves packs routines contents stops apart flow",
+    ),
     ("_engine/backends/cpu", "lanes running rows emit emitted backend"),
     ("_engine/backends", "registry"),
     (

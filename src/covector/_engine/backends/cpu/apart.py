@@ -12,8 +12,8 @@ from functools import partial
 
 from covector._engine.backends.cpu.contents import buffers_of, locals_of
 from covector._engine.backends.cpu.frame import Frame
-from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.backends.cpu.instructions import register_element
+from covector._engine.backends.cpu.leaves import LoopEmitter
 from covector._engine.ir.alike import Shape
 from covector._engine.ir.kernel import Buffer, Init, Statement, walk
 from covector._engine.ir.scalar import Expr

@@ -21,9 +21,9 @@ from covector._engine.backends.cpu.contents import (
 from covector._engine.backends.cpu.flow import ControlFlow
 from covector._engine.backends.cpu.frame import Frame
 from covector._engine.backends.cpu.hoist import invariants
-from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.backends.cpu.instructions import memory_element, vector
 from covector._engine.backends.cpu.lanes import Kept, State, below, rows_inside
+from covector._engine.backends.cpu.leaves import LoopEmitter
 from covector._engine.backends.cpu.link import Processor
 from covector._engine.backends.cpu.module import ModuleText
 from covector._engine.backends.cpu.packs import Packs, straight

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 from covector._engine.backends.cpu import stops
 from covector._engine.backends.cpu.frame import Frame
-from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.backends.cpu.instructions import vector
+from covector._engine.backends.cpu.leaves import LoopEmitter
 from covector._engine.compile.survey import text_size
 from covector._engine.ir.kernel import Assign, If, Loop, Statement, While, walk
 from covector._engine.ir.scalar import Expr

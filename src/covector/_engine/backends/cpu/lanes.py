@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from covector._engine.backends.cpu.frame import Frame
-from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.backends.cpu.instructions import (
     register_element,
     register_type,
     suffix,
     vector,
 )
+from covector._engine.backends.cpu.leaves import LoopEmitter
 from covector._engine.backends.cpu.patterns import order_of
 from covector._engine.ir import scalar
 from covector._engine.ir.kernel import Assign, Fold, Init, Loop, changes, folded_into, walk

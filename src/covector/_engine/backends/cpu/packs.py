@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.backends.cpu.instructions import register_type, vector
+from covector._engine.backends.cpu.leaves import LoopEmitter
 from covector._engine.backends.cpu.scalars import Emitter
 from covector._engine.ir.kernel import (
     Assign,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from covector._engine.backends.base import Costs
-from covector._engine.backends.cpu.indices import LoopEmitter
+from covector._engine.backends.cpu.leaves import LoopEmitter
 from covector._engine.core.foreign import MachineFunction, is_users
 from covector._engine.core.routine import ROUTINES
 from covector._engine.ir.kernel import Callback, Routine, Statement

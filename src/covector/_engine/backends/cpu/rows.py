@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from covector._engine.backends.cpu.contents import has_loops
-from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.backends.cpu.instructions import memory_element, memory_type
+from covector._engine.backends.cpu.leaves import LoopEmitter
 from covector._engine.backends.cpu.patterns import order_of
 from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import Assign, Buffer, Fold, Loop, nodes, roots, walk

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from covector._engine.backends.base import Target
-from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.backends.cpu.instructions import register_type
+from covector._engine.backends.cpu.leaves import LoopEmitter
 from covector._engine.backends.cpu.patterns import order_of
 from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.kernel import Assign, Buffer, Loop, Store, nodes

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from covector._engine.backends.base import Target
 from covector._engine.backends.cpu import routines
 from covector._engine.backends.cpu.contents import at_least
-from covector._engine.backends.cpu.indices import LoopEmitter
+from covector._engine.backends.cpu.leaves import LoopEmitter
 from covector._engine.backends.cpu.module import ModuleText
 from covector._engine.compile.survey import text_size
 from covector._engine.ir.kernel import Callback, If, Loop, Routine, Statement, While, walk
