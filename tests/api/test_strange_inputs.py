@@ -165,6 +165,12 @@ def test_numbers_in_lists_keep_their_value_or_are_refused() -> None:
         cnp.array([[np.int16(300)], [np.int16(2)]], "uint8")
     with cv.enable_x64(False), pytest.raises(OverflowError, match="give a wider dtype"):
         cnp.asarray([np.int64(2**40)])
+    for number, way_out in ((2**40, r"numpy\.int64"), (2**63, "uint64"), (-(2**63) - 1, "float")):
+        for beyond in (number, [1, number], [[number], [2]]):
+            with pytest.raises(
+                OverflowError, match=rf"{number} does not fit int32.* give.*{way_out}"
+            ):
+                cnp.asarray(beyond)
     assert cnp.array([np.uint64(2**63 + 1), 1], "uint64").tolist() == [2**63 + 1, 1]
     assert cnp.asarray([np.uint64(2**63 + 1), 1]).tolist() == [2**63 + 1, 1]
     # Arrays are converted, as by astype.

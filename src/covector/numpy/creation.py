@@ -236,10 +236,10 @@ def _from_numbers(x: Sequence[Any], wanted: np.dtype | None, types: set[type]) -
         if types & {int, float} and dtypes.is_integer(wanted):
             return _native.array_from(np.array(x, wanted))
         return from_numpy("asarray", np.array(x), wanted)
-    except OverflowError as error:
-        raise OverflowError(
-            f"{error}{errors.at_user_line()}; give a wider dtype, for example dtype=covector.numpy.int64"
-        ) from None
+    except OverflowError:
+        limits = np.iinfo(wanted)
+        beyond = (n for n in np.array(x, object).flat if not limits.min <= n <= limits.max)
+        raise OverflowError(errors.does_not_fit(int(next(beyond)), wanted.name)) from None
     except ValueError as error:
         raise ValueError(f"{error}{errors.at_user_line()}") from None
 

@@ -220,10 +220,7 @@ def _number(x: Any, dtype: np.dtype) -> np.generic:
     try:
         return _convert(x, dtype)
     except OverflowError:
-        raise OverflowError(
-            f"the integer {x} does not fit {dtype.name}{errors.at_user_line()}; "
-            "give it a wider type, for example covector.numpy.int64(...)"
-        ) from None
+        raise OverflowError(errors.does_not_fit(int(x), dtype.name)) from None
 
 
 def convert_scalar(x: Any, dtype: np.dtype, weak: bool) -> Any:

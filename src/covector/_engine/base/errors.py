@@ -429,3 +429,14 @@ def stopped() -> Exception:
         "that were donated to it are gone. If its loop has no end, let the condition of while_loop count steps, too: "
         "`lambda c: (c[0] < most_steps) & ...`"
     )
+
+
+def does_not_fit(x: int, dtype: str) -> str:
+    """What is wrong with an integer that a dtype does not have, and which one has it."""
+    if -(2**63) <= x < 2**64:
+        wider = "give a wider dtype, for example covector.numpy." + (
+            "int64" if x < 2**63 else "uint64"
+        )
+    else:
+        wider = "no integer dtype is as wide: give a float dtype, where it is rounded"
+    return f"the integer {x} does not fit {dtype}{at_user_line()}; {wider}"

@@ -334,10 +334,7 @@ def literal(x: Any, aval: ShapedArray) -> Literal:
         array = np.asarray(x, aval.dtype) if type(x) is int else np.asarray(x).astype(aval.dtype)
         value: Any = array[()]
     except OverflowError:
-        raise OverflowError(
-            f"the integer {x} does not fit {aval.dtype.name}{errors.at_user_line()}; "
-            "give it a wider type, for example covector.numpy.int64(...)"
-        ) from None
+        raise OverflowError(errors.does_not_fit(int(x), aval.dtype.name)) from None
     return Literal(value, aval, x if aval.weak_type else None)
 
 

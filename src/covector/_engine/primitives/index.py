@@ -270,6 +270,11 @@ class Gather(Mapped):
                 f"gather from {x.text()} got fill_value {fill!r} of type {type(fill).__name__}"
                 f"{errors.at_user_line()}: it takes a number"
             )
+        if isinstance(fill, complex | np.complexfloating) and not dtypes.is_complex(x.dtype):
+            raise TypeError(
+                f"gather from {x.text()} got fill_value {fill!r}{errors.at_user_line()}: its imaginary part would be "
+                "lost"
+            )
 
     def filler(self, dtype: np.dtype) -> Any:
         """What stands for the slices that are out of bounds, in mode 'fill'."""
