@@ -200,7 +200,7 @@ def at(self: Any, a: Any, indices: Any, b: Any = None, *, inplace: bool = True) 
     numbers = reshape(iota((a.size,), dtypes.index_dtype(a.size), 0), a.shape)
     places = read_index(numbers, indices, "fill", -1)
     values = spread(lift("at", b), places.shape)
-    given = self(prims.full((), 1, a.dtype), prims.full((), 1, values.dtype)).dtype
+    given = self(_one_of(a), _one_of(values)).dtype
     if dtypes.is_inexact(given) and not dtypes.is_inexact(a.dtype):
         a = cast(a, given)
 
@@ -211,6 +211,12 @@ def at(self: Any, a: Any, indices: Any, b: Any = None, *, inplace: bool = True) 
 
     flat = fold(step, reshape(a, (-1,)), reshape(places, (-1,)), reshape(values, (-1,)))
     return reshape(flat, a.shape)
+
+
+def _one_of(x: Any) -> Any:
+    """A number that is promoted as an array's elements are."""
+    one = prims.full((), 1, x.dtype)
+    return one.item() if x.weak_type else one
 
 
 def reduceat(
