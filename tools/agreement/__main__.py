@@ -54,8 +54,9 @@ def run(python: str, library: str, state: str, calls: Sequence[str], kept: Path)
         known = dict(json.loads(line) for line in kept.read_text().splitlines())
         left = [c for c in missing if c not in known]
         if left:  # the process ended at this call
+            known[left[0]] = {"raises": ["Crash"], "message": ""}
             with kept.open("a") as out:
-                print(json.dumps([left[0], {"raises": ["Crash"], "message": ""}]), file=out)
+                print(json.dumps([left[0], known[left[0]]]), file=out)
         missing = left[1:]
     return {c: known[c] for c in calls if c in known}
 
