@@ -64,7 +64,7 @@ class Real:
         return run
 
     def fixed(self, n: int, f: Fun) -> Fun:
-        return lambda x: lax.fori_loop(0, n % 3, lambda i, c: f(c) + 0.1 * i, x)
+        return lambda x: lax.fori_loop(0, n % 3, lambda i, c: f(c) + cnp.float64(0.1) * i, x)
 
     def times(self, n: int, f: Fun) -> Fun:
         return lambda x: lax.fori_loop(0, count(x, 3), lambda _, c: f(c), x)
