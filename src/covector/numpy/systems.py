@@ -94,19 +94,9 @@ def solve_general(a: Any, b: Any) -> Any:
     return custom_linear_solve(apply, b, forwards, backwards)
 
 
-# From this side on matrices are turned on their own, by squares in registers: of 1,024 in 0.4 of the time.
-_TURNED_FROM = 64
-
-
 def symmetrized(x: Any) -> Any:
     """The Hermitian part of square matrices."""
-    side = typeof(x).shape[-1]
-    if type(side) is not int or side < _TURNED_FROM:
-        return prims.mul(prims.add(x, la.adjoint(x)), 0.5)
-    (turned,) = prims.OptimizationBarrier()(la.matrix_transpose(x))
-    if dtypes.is_complex(typeof(x).dtype):
-        turned = prims.conj(turned)
-    return prims.mul(prims.add(x, turned), 0.5)
+    return prims.mul(prims.add(x, la.adjoint(x)), 0.5)
 
 
 ENOUGH_ITERATIONS = 10  # JAX's limit of QDWH, within which it converges
