@@ -9,6 +9,8 @@ from typing import Any
 from covector import lax, numpy as cnp
 from covector._engine.base import errors
 from covector._engine.base.public import publish
+from covector._engine.primitives.linalg import adjoint
+from covector.numpy.systems import symmetrized
 
 __all__ = ["lobpcg_standard"]
 
@@ -47,7 +49,7 @@ def lobpcg_standard(A: Any, X: Any, m: int = 100, tol: float | None = None) -> t
         basis = cnp.concatenate([vectors, along], 1)
         basis = cnp.concatenate([basis, _orthonormal(_outside(moved, basis))], 1)
         values, found, image = _ritz(basis, product(basis), k)
-        moved = found - vectors @ (_adjoint(vectors) @ found)
+        moved = found - vectors @ (adjoint(vectors) @ found)
         return i + 1, values, found, image, moved, good(values, found, image)
 
     def goes_on(state: Any) -> Any:
@@ -79,14 +81,10 @@ def _checked(A: Any, start: Any) -> tuple[int, int]:
     return n, k
 
 
-def _adjoint(x: Any) -> Any:
-    return cnp.conj(x.T)
-
-
 def _outside(x: Any, basis: Any) -> Any:
     """What of some vectors is outside of an orthonormal basis; taken off twice, as once leaves rounding."""
     for _ in range(2):
-        x = x - basis @ (_adjoint(basis) @ x)
+        x = x - basis @ (adjoint(basis) @ x)
     return x
 
 
@@ -95,7 +93,7 @@ def _orthonormal(x: Any) -> Any:
     for _ in range(2):
         length = cnp.linalg.norm(x, axis=0)
         x = x / cnp.where(length > 0, length, 1)
-        w, v = cnp.linalg.eigh(_adjoint(x) @ x)
+        w, v = cnp.linalg.eigh(adjoint(x) @ x)
         kept = w > x.shape[1] * cnp.finfo(x.dtype).eps * cnp.max(w)
         x = cnp.where(kept, (x @ v) / cnp.sqrt(cnp.where(kept, w, 1)), 0)
     return x
@@ -103,8 +101,7 @@ def _orthonormal(x: Any) -> Any:
 
 def _ritz(basis: Any, image: Any, k: int) -> tuple[Any, Any, Any]:
     """The largest values of a matrix in a space, their vectors and the images of these: of a basis and its image."""
-    inside = _adjoint(basis) @ image
-    inside = (inside + _adjoint(inside)) / 2
+    inside = symmetrized(adjoint(basis) @ image)
     # Columns of zeros are no directions: they are put below all values.
     empty = cnp.linalg.norm(basis, axis=0) == 0
     below = -(cnp.linalg.norm(inside) + 1) * 2
