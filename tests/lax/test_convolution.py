@@ -160,6 +160,16 @@ APART = [
 ]
 
 
+LAST = "NHWC", "HWIO", "NHWC"
+
+
+def _drawn_apart(dtype: Any, width: int, features: int, kernel: tuple[int, ...]) -> Any:
+    """A generator, and of it what lies under a kernel and this, of small whole numbers."""
+    rng = np.random.default_rng(width)
+    x = rng.integers(-8, 9, (2, 4, width, features)).astype(dtype)
+    return rng, x, rng.integers(-8, 9, kernel).astype(dtype)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("width", "features", "made", "window", "stride", "pads", "spread"), APART)
 def test_each_feature_on_its_own(
@@ -172,12 +182,9 @@ def test_each_feature_on_its_own(
     pads: tuple[int, int],
     spread: int,
 ) -> None:
-    rng = np.random.default_rng(width)
-    x = rng.integers(-8, 9, (2, 4, width, features)).astype(dtype)
-    w = rng.integers(-8, 9, (3, window, 1, features * made)).astype(dtype)
-    layout = "NHWC", "HWIO", "NHWC"
+    _, x, w = _drawn_apart(dtype, width, features, (3, window, 1, features * made))
     slides = (1, stride), ((1, 1), pads), (1, 1), (1, spread)
-    got = lax.conv_general_dilated(cnp.asarray(x), w, *slides, layout, features)
+    got = lax.conv_general_dilated(cnp.asarray(x), w, *slides, LAST, features)
     around = ((0, 0, 0), (1, 1, 0), (*pads, 0), (0, 0, 0))
     filled = np.repeat(np.asarray(lax.pad(x, dtype(0), around)), made, 3)
     same(got, _with_zeros(filled, w, (1, stride), (1, spread), features * made))
@@ -198,14 +205,11 @@ def test_slopes_of_kernels_of_features_on_their_own(
     pads: tuple[int, int],
     spread: int,
 ) -> None:
-    rng = np.random.default_rng(width)
-    x = rng.integers(-8, 9, (2, 4, width, features)).astype(dtype)
-    w = rng.integers(-8, 9, (3, window, 1, features)).astype(dtype)
-    layout = "NHWC", "HWIO", "NHWC"
+    rng, x, w = _drawn_apart(dtype, width, features, (3, window, 1, features))
     slides = (1, stride), ((1, 1), pads), (1, 1), (1, spread)
 
     def convolve(w: Any) -> Any:
-        return lax.conv_general_dilated(x, w, *slides, layout, features)
+        return lax.conv_general_dilated(x, w, *slides, LAST, features)
 
     out, back = cv.vjp(convolve, cnp.asarray(w))
     g = rng.integers(-8, 9, out.shape).astype(dtype)

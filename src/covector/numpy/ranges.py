@@ -100,10 +100,7 @@ def _check_range(bounds: Sequence[Any], wanted: np.dtype, chosen: bool) -> None:
         first, last = map(operator.index, bounds[:2])  # a NumPy scalar would wrap beyond its dtype
         wrong = [b for b in (first, last) if not info.min <= b <= info.max + (b == last)]
         if wrong:
-            raise OverflowError(
-                f"arange: {wrong[0]} does not fit {wanted.name}{errors.at_user_line()}; give a wider dtype, for "
-                "example dtype=covector.numpy.int64"
-            )
+            raise OverflowError(f"arange: {errors.does_not_fit(wrong[0], wanted.name)}")
 
 
 def _counted_range(dtype: np.dtype, first: int, last: int, by: int) -> Any:

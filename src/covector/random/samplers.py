@@ -350,9 +350,7 @@ def _bound(v: Any, dtype: np.dtype, extra: int) -> Any:
         if not info.min <= v <= info.max and np.iinfo(own).min <= v <= np.iinfo(own).max:
             return lift("randint", own.type(v))
         if not info.min <= v <= min(int(info.max) + extra, 2**64 - 1):
-            raise OverflowError(
-                f"randint: the bound {v} does not fit {dtype.name}{errors.at_user_line()}; give a wider dtype"
-            )
+            raise OverflowError(f"randint, of a bound: {errors.does_not_fit(v, dtype.name)}")
         v = dtype.type(v) if v <= info.max else (np.int64 if v < 2**63 else np.uint64)(v)
     v = lift("randint", v)
     v = v if dtypes.is_integer(v.dtype) else astype(v, dtypes.int32)

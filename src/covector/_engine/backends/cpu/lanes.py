@@ -147,18 +147,20 @@ def _several(emitter: LoopEmitter, s: Assign, width: int, states: Sequence[State
     half = width // 2
     while half:
         turned = _like(first, "turned")
-        order = order_of([(n + half) % width for n in range(width)])
         for e, new in zip(first, turned, strict=True):
-            type_, operand = lanes.type(e.dtype), lanes.value(e)
-            lanes.values[new] = lanes.line(
-                f"shufflevector {type_} {operand}, {type_} poison, {order}"
-            )
+            lanes.values[new] = _turned(lanes, lanes.type(e.dtype), lanes.value(e), half, width)
         first, half = both(first, turned), half // 2
     totals = _like(first, "total")
     for e, total in zip(first, totals, strict=True):
         operand = f"{lanes.type(e.dtype)} {lanes.value(e)}"
         emitter.values[total] = emitter.line(f"extractelement {operand}, i64 0")
     return Assign(s.locals, both(s.locals, totals))
+
+
+def _turned(emitter: LoopEmitter, type_: str, operand: str, by: int, width: int) -> str:
+    """The lanes of a vector, each in the place of the one so many before it."""
+    order = order_of([(n + by) % width for n in range(width)])
+    return emitter.line(f"shufflevector {type_} {operand}, {type_} poison, {order}")
 
 
 def across(emitter: LoopEmitter, op: str, operand: str, dtype: np.dtype, width: int) -> str:
@@ -186,8 +188,7 @@ def _extreme_across(emitter: LoopEmitter, name: str, operand: str, element: str,
     emitter.module.declare(full, f"declare {type_} {full}({type_}, {type_})")
     half = width // 2
     while half:
-        order = order_of([(n + half) % width for n in range(width)])
-        turned = emitter.line(f"shufflevector {type_} {operand}, {type_} poison, {order}")
+        turned = _turned(emitter, type_, operand, half, width)
         operand = emitter.line(f"call {type_} {full}({type_} {operand}, {type_} {turned})")
         half //= 2
     return emitter.line(f"extractelement {type_} {operand}, i64 0")
